@@ -1,0 +1,1 @@
+"""Images in and out: reading every format, sizes, and PNGs that say how they were made."""
