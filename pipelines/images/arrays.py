@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .limits import ImageError, check_size
+from pipelines.images.limits import ImageError, check_size
 
 ROUNDING = 1e-3  # how far a float image may leave [0, 1]: half precision and resizing do that
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from .arrays import array_to_pixels
-from .limits import ImageError, check_size, megapixels, pixel_limit
+from pipelines.images.arrays import array_to_pixels
+from pipelines.images.limits import ImageError, check_size, megapixels, pixel_limit
 
 # Only formats that have a signature and that Pillow decodes in this process: EPS, for one, would start Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from .arrays import array_to_pixels, tensor_to_pixels
-from .decoding import SUFFIXES, file_to_pixels, pil_to_pixels
-from .geometry import Padding, crop_padding, fit_to_area, pad_to_multiple, resize
-from .limits import ImageError
-from .output import to_output
+from pipelines.images.arrays import array_to_pixels, tensor_to_pixels
+from pipelines.images.decoding import SUFFIXES, file_to_pixels, pil_to_pixels
+from pipelines.images.geometry import Padding, crop_padding, fit_to_area, pad_to_multiple, resize
+from pipelines.images.limits import ImageError
+from pipelines.images.output import to_output
 
 __all__ = [
     "ImageError",

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .limits import ImageError
+from pipelines.images.limits import ImageError
 
 OUTPUT_TYPES = ("pil", "np", "pt")
 

@@ -1,0 +1,112 @@
+"""Many images through one function: which files, where to, and what became of each."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.commands import UsageError
+from pipelines.images.formats import ImageError, image_files
+
+DIFFERENT_FORMATS = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm")
+
+
+class Outcome(NamedTuple):
+    """What became of one image; `failure` is empty when it was written to `output`."""
+
+    image: Path
+    output: Path | None = None
+    seconds: float = 0.0
+    failure: str = ""
+
+
+def find_images(paths: Sequence[Path]) -> tuple[list[Path], list[Outcome]]:
+    """Replace folders by the image files in them.
+
+    Args:
+        paths: files and folders as they were given.
+
+    Returns:
+        The files, each once, and the paths that cannot be used.
+    """
+    images, failed = [], []
+    for path in paths:
+        try:
+            images += image_files(path) if path.is_dir() else [path]
+        except ImageError as error:
+            failed.append(Outcome(path, failure=str(error)))
+    return list(dict.fromkeys(images)), failed
+
+
+def plan_outputs(images: Sequence[Path], output: Path, inputs: Sequence[Path]) -> list[Path]:
+    """Choose a file for every image: the output itself, or `<name>.png` in that folder.
+
+    Args:
+        images: the images to translate.
+        output: a .png file for a single image, else a folder, which is made.
+        inputs: files that must not be overwritten. In a folder `<name>-2.png` gives way to them, and to images of
+            the same name.
+
+    Raises:
+        UsageError: a file for several images, another format than PNG, or an input.
+    """
+    if output.suffix.lower() in DIFFERENT_FORMATS and not output.is_dir():
+        raise UsageError(
+            f"--output {output}: only PNG is written, for the record in it; give a .png file or a folder."
+        )
+    if output.suffix.lower() == ".png" and not output.is_dir():
+        if len(images) > 1:
+            raise UsageError(f"--output {output} is one file, for {len(images)} images; give a folder.")
+        if _same_as_any(output, inputs):
+            raise UsageError(f"--output {output} is one of the inputs, which are never overwritten.")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        return [output] * len(images)
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file that is not a PNG; give a .png file or a folder.")
+    output.mkdir(parents=True, exist_ok=True)
+    outputs: list[Path] = []
+    for image in images:
+        candidate, number = output / f"{image.stem}.png", 1
+        while candidate in outputs or _same_as_any(candidate, inputs):
+            number += 1
+            candidate = output / f"{image.stem}-{number}.png"
+        outputs.append(candidate)
+    return outputs
+
+
+def run_all(images: Sequence[Path], outputs: Sequence[Path], translate: Callable[[Path, Path], None]) -> list[Outcome]:
+    """Translate one image after the other, with a line of progress each; a failure does not stop the rest.
+
+    Args:
+        images: the files.
+        outputs: where each goes.
+        translate: reads the first path and writes the second. What a bad image, bad arguments, a full disk or too
+            little memory raise becomes the reason in the table; other exceptions are bugs and pass.
+    """
+    outcomes = []
+    for number, (image, output) in enumerate(zip(images, outputs, strict=True), start=1):
+        print(f"[{number}/{len(images)}] {image}", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        try:
+            translate(image, output)
+            outcomes.append(Outcome(image, output, time.perf_counter() - start))
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            outcomes.append(Outcome(image, failure=reason))
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Return the closing table: one line an image, and a line with the counts."""
+    width = max((len(str(outcome.image)) for outcome in outcomes), default=0)
+    lines = []
+    for outcome in outcomes:
+        result = outcome.failure or f"{outcome.output}  {outcome.seconds:.1f} s"
+        lines.append(f"{'failed ' if outcome.failure else 'written'}  {str(outcome.image):<{width}}  {result}")
+    failed = sum(bool(outcome.failure) for outcome in outcomes)
+    return "\n".join([*lines, f"{len(outcomes) - failed} written, {failed} failed"])
+
+
+def _same_as_any(path: Path, files: Sequence[Path]) -> bool:
+    return path.exists() and any(file.exists() and path.samefile(file) for file in files)

@@ -1,0 +1,110 @@
+"""Calling a pipeline from the command line: loading it, checking what it takes, and saving what it returns."""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from pipelines import load_pipeline
+from pipelines.base import TranslationPipeline
+from pipelines.commands import UsageError
+from pipelines.hub.devices import pick_device
+from pipelines.images.formats import read_image
+from pipelines.images.provenance import make_record, save_png
+
+# What the command passes itself, or what does not change the picture.
+RESERVED = {"self", "image", "exemplar", "generator", "output_type", "return_dict", "callback_on_step_end"}
+
+
+def load(checkpoint: str, device: str | None, revision: str | None = None) -> TranslationPipeline:
+    """Load a checkpoint onto a device.
+
+    Args:
+        checkpoint: checkpoint id, folder, or Hub id.
+        device: as torch spells it; None takes the best one here.
+        revision: commit of a Hub id; None for everything else.
+
+    Raises:
+        UsageError: there is no such device.
+        CheckpointError: the checkpoint cannot be fetched, verified or loaded.
+        RegistryError: there is no such checkpoint id, or the registry is broken.
+    """
+    place = pick_device() if device is None else _device(device)
+    pipe = load_pipeline(checkpoint) if revision is None else load_pipeline(checkpoint, revision=revision)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(place)
+
+
+def parameters(pipe: TranslationPipeline) -> dict[str, inspect.Parameter]:
+    """Return the arguments of the pipeline's call, by name."""
+    return dict(inspect.signature(type(pipe).__call__).parameters)
+
+
+def check_arguments(pipe: TranslationPipeline, names: set[str], *, seeded: bool) -> None:
+    """Refuse arguments that the pipeline's call does not take, and miss those that it needs.
+
+    Args:
+        pipe: the pipeline.
+        names: the arguments that will be passed.
+        seeded: whether a seed was given.
+
+    Raises:
+        UsageError: the first that does not fit, in the spelling of the command line.
+    """
+    accepted = parameters(pipe)
+    for name in sorted(names | ({"generator"} if seeded else set())):
+        if name not in accepted:
+            others = ", ".join(_option(other) for other in accepted if other not in RESERVED - {"image", "exemplar"})
+            raise UsageError(f"{type(pipe).__name__} takes no {_option(name)}; it takes {others}.")
+    for name, parameter in accepted.items():
+        if parameter.default is inspect.Parameter.empty and name not in {"self", *names}:
+            raise UsageError(f"{type(pipe).__name__} needs {_option(name)}.")
+
+
+def translate(
+    pipe: TranslationPipeline, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int, output: Path
+) -> Image.Image:
+    """Run the pipeline once and save the picture with its record.
+
+    Args:
+        pipe: the pipeline.
+        inputs: image files by argument name.
+        arguments: the other arguments of the call.
+        seed: of the generator.
+        output: the PNG to write.
+
+    Returns:
+        The picture.
+    """
+    read = {name: read_image(path, name=name) for name, path in inputs.items()}
+    for note in (note for image in read.values() for note in image.notes):
+        print(f"  {note}", file=sys.stderr)
+    extra: dict[str, Any] = {}
+    if "generator" in parameters(pipe):
+        extra["generator"] = torch.Generator().manual_seed(seed)
+    if "callback_on_step_end" in parameters(pipe) and sys.stderr.isatty():
+        extra["callback_on_step_end"] = _print_step
+    picture = pipe(**{name: str(path) for name, path in inputs.items()}, **arguments, **extra).images[0]
+    record = make_record(pipe, inputs={name: [image] for name, image in read.items()}, arguments=arguments, seed=seed)
+    save_png(picture, output, record)
+    return picture
+
+
+def _print_step(pipe: TranslationPipeline, step: int, num_steps: int, tensors: dict) -> dict:
+    print(f"\r  step {step + 1}/{num_steps}", end="\n" if step + 1 == num_steps else "", file=sys.stderr, flush=True)
+    return {}
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend fails in its own way
+        raise UsageError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def _option(name: str) -> str:
+    return {"generator": "--seed"}.get(name, "--" + name.replace("_", "-"))

@@ -1,0 +1,69 @@
+"""`python -m pipelines translate`: translate images with a checkpoint, or repeat a saved PNG."""
+
+import argparse
+from pathlib import Path
+
+from pipelines.commands import UsageError
+
+
+def add_parser(subparsers) -> None:
+    """Add the arguments of `translate`."""
+    parser = subparsers.add_parser(
+        "translate",
+        help="translate images with a checkpoint, or repeat a saved PNG",
+        description="Translate images with a checkpoint. Every PNG that is written says how it was made, and "
+        "--from-png repeats it to the same pixels. A broken image does not stop the others. "
+        "Exit code: 0 all written, 1 some failed, 2 wrong usage.",
+    )
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="checkpoint id, folder, or Hub id")
+    parser.add_argument("--image", nargs="+", type=Path, metavar="PATH", help="images, and folders of images")
+    parser.add_argument("--exemplar", type=Path, metavar="PATH", help="the exemplar, one for all images")
+    parser.add_argument("--num-steps", type=int, metavar="N", help="optimization steps (default: the pipeline's)")
+    parser.add_argument("--preset", metavar="NAME", help="named settings of the pipeline")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
+    parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("outputs"),
+        metavar="PATH",
+        help="a folder, or for a single image a .png file (default: outputs)",
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps (default: the best one here)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Translate the images and print the closing table.
+
+    Returns:
+        0 when all images were written, 1 when some failed.
+
+    Raises:
+        UsageError: the arguments do not fit together, or the pipeline does not take one of them.
+        ImageError: the exemplar, or the PNG to repeat, cannot be used.
+    """
+    if args.from_png is not None:
+        from pipelines.commands.from_png import repeat
+
+        return repeat(args)
+    if args.checkpoint is None or args.image is None:
+        raise UsageError("translate needs a CHECKPOINT and --image, or --from-png.")
+
+    from pipelines.commands import batch, call
+    from pipelines.images.formats import read_image
+
+    arguments = {name: getattr(args, name) for name in ("num_steps", "preset") if getattr(args, name) is not None}
+    shared = {} if args.exemplar is None else {"exemplar": args.exemplar}
+    images, failed = batch.find_images(args.image)
+    outputs = batch.plan_outputs(images, args.output, inputs=[*images, *shared.values()])
+    for name, path in shared.items():
+        read_image(path, name=name)  # a broken exemplar would fail every image: say so once
+    pipe = call.load(args.checkpoint, args.device)
+    call.check_arguments(pipe, {"image", *shared, *arguments}, seeded=args.seed is not None)
+
+    def translate(image: Path, output: Path) -> None:
+        call.translate(pipe, {"image": image, **shared}, arguments, args.seed or 0, output)
+
+    outcomes = failed + batch.run_all(images, outputs, translate)
+    print(batch.table(outcomes))
+    return 1 if any(outcome.failure for outcome in outcomes) else 0
