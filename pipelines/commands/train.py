@@ -1,0 +1,31 @@
+"""`python -m pipelines train`: one subcommand for every trainer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from . import train_classifier
+
+
+def add_parser(subparsers) -> None:
+    """Add `train` and its methods to the command line."""
+    parser = subparsers.add_parser("train", help="train networks on your pictures")
+    methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
+    train_classifier.add_parser(methods)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen trainer.
+
+    Returns:
+        0 when it finished, 1 with one sentence when it failed, 130 when it was stopped and saved.
+    """
+    from ..training.checkpoint import TrainingError
+    from ..training.datasets import DatasetError
+
+    try:
+        return args.run_method(args)
+    except (TrainingError, DatasetError, ValueError) as error:
+        print(f"pipelines: {error}", file=sys.stderr)
+        return 1

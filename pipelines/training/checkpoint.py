@@ -1,0 +1,107 @@
+"""Training checkpoints: written atomically, read back without unpickling any code, always one good one on disk."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_PLAIN = (bool, int, float, str, bytes, type(None))
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; the message says why, and where the last good checkpoint is."""
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write ``folder/step-<step>.pt`` through a temporary file, then drop all but the newest ``keep``.
+
+    Until the new file is complete on disk the earlier ones stay untouched.
+
+    Args:
+        folder: where the checkpoints of one run lie; made if missing.
+        step: number of finished steps.
+        state: nested dicts, lists and tuples of tensors and plain values.
+        keep: how many checkpoints stay.
+
+    Raises:
+        TrainingError: the state holds an object, or a tensor that is not finite; nothing was written.
+        OSError: the disk is full or not writable; nothing but the temporary file was touched, and that is gone.
+    """
+    _check_state(state)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.pt"
+    temporary = path.with_suffix(".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except RuntimeError as error:  # torch's zip writer reports a short write so
+        raise OSError(str(error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints of a run, oldest first."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, tensors and plain values only.
+
+    Raises:
+        TrainingError: the file cannot be read as such.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from OSError to UnpicklingError here
+        raise TrainingError(f"checkpoint {path} cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def random_state() -> dict[str, Any]:
+    """The state of this process's global generators (python, numpy, torch, CUDA) as plain values."""
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - third-party code draws from it
+    return {
+        "python": random.getstate(),
+        "numpy": [torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put back what :func:`random_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _check_state(value: Any, name: str = "state") -> None:
+    """Refuse what could not be read back without pickled code, and what a diverged run would leave behind."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise TrainingError(f"{name} holds NaN or infinite values, so it was not saved")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_state(item, f"{name}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        if not all(type(item) is int for item in value):  # python's generator state: 625 integers
+            for index, item in enumerate(value):
+                _check_state(item, f"{name}[{index}]")
+    elif type(value) not in _PLAIN:
+        raise TrainingError(f"{name} is a {type(value).__name__}; a checkpoint holds tensors and plain values only")

@@ -1,0 +1,45 @@
+"""Exponential moving average of a network's weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """A running average of ``module``'s parameters; buffers (batch-norm statistics) are copied as they are.
+
+    Early on the average follows faster, by ``min(decay, (1 + n) / (10 + n))`` after n updates, so that it is of use
+    before ``1 / (1 - decay)`` steps are over.
+
+    Args:
+        module: the network to follow; not changed.
+        decay: 0..1, the share of the old average that a step keeps.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the average toward ``module`` as it is now."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        averages = list(self.module.parameters())
+        values = [value.detach() for value in module.parameters()]
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
+            average.copy_(value)
+
+    def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
+        """The average and the number of updates it has seen."""
+        return {"module": self.module.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Put back what :meth:`state_dict` returned."""
+        self.module.load_state_dict(state["module"])
+        self.updates = state["updates"]

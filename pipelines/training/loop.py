@@ -1,0 +1,239 @@
+"""The one training loop: steps, logs, previews, checkpoints, exact resume, a clean stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from PIL import Image
+
+from .checkpoint import (
+    TrainingError,
+    list_checkpoints,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+)
+from .log import TrainingLog
+
+
+class Trainer(Protocol):
+    """What the loop drives. A trainer prepares its own networks and optimisers with the run's ``Accelerator``."""
+
+    def step(self, batch: dict[str, Any]) -> dict[str, float]:
+        """One optimisation step; returns the losses by name. All randomness comes from ``batch["generator"]``."""
+        ...
+
+    def preview(self, batch: dict[str, Any]) -> Image.Image:
+        """A picture of what the networks do with ``batch`` now."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs, as tensors and plain values: networks, optimisers, schedulers, averages."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what :meth:`state_dict` returned."""
+        ...
+
+
+class Data(Protocol):
+    """An endless source of batches whose position can be saved."""
+
+    def next_batch(self) -> dict[str, Any]:
+        """This process's share of the next batch."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a position."""
+        ...
+
+
+def train(
+    trainer: Trainer,
+    data: Data,
+    accelerator: Accelerator,
+    *,
+    output: Path,
+    config: dict[str, Any],
+    steps: int,
+    seed: int,
+    resume: str | Path = "latest",
+    log_every: int = 20,
+    checkpoint_every: int = 500,
+    preview_every: int = 500,
+    evaluate_every: int = 500,
+    evaluate: Callable[[], dict[str, float]] | None = None,
+) -> int:
+    """Drive ``trainer`` to ``steps`` finished steps and return how many are finished.
+
+    Ten steps give the same bits as five, a resume and five more (on a CPU; same number of processes). Ctrl-C and
+    SIGTERM finish the step in hand, save and return. Checkpoints lie in ``output/checkpoints``, the record in
+    ``output/log.jsonl``.
+
+    Args:
+        trainer: see :class:`Trainer`; already prepared with ``accelerator``.
+        data: see :class:`Data`.
+        accelerator: decides device and processes; run under ``accelerate launch`` for several.
+        output: folder of this run.
+        config: plain values that decide the outcome; stored, and compared on resume.
+        steps: the step to stop at, counted from the run's very beginning.
+        seed: with step and process it seeds ``batch["generator"]`` (a CPU generator).
+        resume: ``"latest"`` continues the newest checkpoint of ``output``, if it has one; or one checkpoint's path.
+        log_every: steps averaged into one line of the record.
+        checkpoint_every: steps between checkpoints; the last step is always saved.
+        preview_every: steps between preview pictures.
+        evaluate_every: steps between calls of ``evaluate``.
+        evaluate: held-out measurements, run on the main process.
+
+    Raises:
+        TrainingError: a loss is NaN or infinite, the disk is full, or the checkpoint belongs to another ``config``.
+            The message names the last good checkpoint, which stays as it was.
+    """
+    folder = output / "checkpoints"
+    main = accelerator.is_main_process
+    log = TrainingLog(output) if main else None
+    step = 0
+
+    saved = _find_checkpoint(folder, resume)
+    if saved:
+        state = load_checkpoint(saved)
+        _check_config(state["config"], config, saved)
+        step = state["step"]
+        trainer.load_state_dict(state["trainer"])
+        data.load_state_dict(state["data"])
+        if accelerator.process_index < len(state["random"]):
+            set_random_state(state["random"][accelerator.process_index])
+
+    def save() -> None:
+        state = {
+            "step": step,
+            "config": config,
+            "trainer": trainer.state_dict(),
+            "data": data.state_dict(),
+            "random": gather_object([random_state()]),
+        }
+        if main:
+            save_checkpoint(folder, step, state)
+
+    with _StopRequest() as stop, _explain_failures(folder):
+        if log:
+            log.write(step, {"event": "resume" if saved else "start", "processes": accelerator.num_processes})
+        totals: dict[str, float] = {}
+        since, started = 0, time.perf_counter()
+        saved_step = step if saved else -1
+        while step < steps and not _any_process(accelerator, stop.requested):
+            batch = data.next_batch()
+            batch["generator"] = step_generator(seed, step, accelerator.process_index)
+            losses = trainer.step(batch)
+            step += 1
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    raise TrainingError(f"loss {name!r} became {value} at step {step}; try a lower learning rate")
+                totals[name] = totals.get(name, 0.0) + value
+            since += 1
+
+            if log and (step % log_every == 0 or step == steps):
+                seconds = (time.perf_counter() - started) / since
+                log.write(step, {**{k: v / since for k, v in totals.items()}, "seconds_per_step": seconds})
+                totals, since, started = {}, 0, time.perf_counter()
+            if log and evaluate and (step % evaluate_every == 0 or step == steps):
+                log.write(step, evaluate())
+            if log and (step % preview_every == 0 or step == steps):
+                log.preview(step, trainer.preview(batch))
+            if step % checkpoint_every == 0 or step == steps:
+                save()
+                saved_step = step
+        if saved_step != step:
+            save()
+        if log:
+            log.write(step, {"event": "finished" if step >= steps else "interrupted"})
+            log.close()
+    return step
+
+
+def step_generator(seed: int, step: int, process: int) -> torch.Generator:
+    """The CPU generator of one step on one process.
+
+    It depends on nothing but its arguments: a resumed run needs no stored generator, and processes never share draws.
+    """
+    mixed = (seed * 1_000_003 + step) * 4099 + process
+    return torch.Generator().manual_seed(mixed % 2**63)
+
+
+class _StopRequest:
+    """Turn the first Ctrl-C or SIGTERM into a flag; the second one interrupts as usual."""
+
+    def __enter__(self) -> _StopRequest:
+        self.requested = False
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():  # only there may handlers be set
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.requested = True
+        self._restore()
+        print("stopping after this step; once more to stop at once", flush=True)
+
+    def _restore(self) -> None:
+        while self._previous:
+            signal.signal(*self._previous.popitem())
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
+
+@contextmanager
+def _explain_failures(folder: Path) -> Iterator[None]:
+    """Name the last good checkpoint in every failure that a user can act on."""
+    try:
+        yield
+    except (TrainingError, OSError) as error:
+        good = list_checkpoints(folder)
+        reason = f"could not write to {folder.parent}: {error}" if isinstance(error, OSError) else str(error)
+        last = f"the last good checkpoint is {good[-1]}" if good else "no checkpoint had been written yet"
+        raise TrainingError(f"{reason}; {last}") from error
+
+
+def _find_checkpoint(folder: Path, resume: str | Path) -> Path | None:
+    if resume != "latest":
+        return Path(resume)
+    found = list_checkpoints(folder)
+    return found[-1] if found else None
+
+
+def _check_config(saved: dict[str, Any], given: dict[str, Any], path: Path) -> None:
+    for name in sorted(saved.keys() | given.keys()):
+        before, now = saved.get(name), given.get(name)
+        if _as_lists(before) != _as_lists(now):
+            raise TrainingError(
+                f"{path} was trained with {name} = {before!r}, this run asks for {now!r}; "
+                "use the same value, or another output folder"
+            )
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether the flag is set anywhere: all processes must leave the loop at the same step."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)).item())
