@@ -1,0 +1,1 @@
+"""Checkpoints and devices: the registry, verified downloads, and where networks are placed."""

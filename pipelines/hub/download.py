@@ -1,0 +1,100 @@
+"""From a checkpoint id, a folder or a Hub id to a verified local folder that a pipeline can load."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipelines.hub.assembly import assembled_folder
+from pipelines.hub.errors import CheckpointError
+from pipelines.hub.registry import Checkpoint, get_checkpoint
+from pipelines.hub.snapshot import download_snapshot
+from pipelines.hub.verify import damaged_files, missing_files
+
+
+class Located(NamedTuple):
+    """A verified folder and where it came from.
+
+    Attributes:
+        folder: a pipeline folder as `save_pretrained` writes it.
+        checkpoint: the checkpoint id, or the folder or Hub id as it was given.
+        revision: the commit; None for what is not on the Hub.
+    """
+
+    folder: Path
+    checkpoint: str
+    revision: str | None
+
+
+def locate(
+    source: Checkpoint | str | os.PathLike,
+    *,
+    pipeline_class: Any = None,
+    revision: str | None = None,
+    **download: Any,
+) -> Located:
+    """Make a checkpoint available as a verified local folder.
+
+    Args:
+        source: a registry entry or its id, a pipeline folder, or a Hub id (`owner/name`). A name without a slash is
+            looked up in the registry, unless it is a folder.
+        pipeline_class: needed where the checkpoint is made of single component files.
+        revision: commit, branch or tag of a Hub id; a checkpoint brings its own.
+        **download: `variant`, `token`, `cache_dir`, `local_files_only`, `force_download`, as
+            `pipelines.hub.snapshot.download_snapshot` takes them.
+
+    Raises:
+        CheckpointError: it cannot be had complete and sound, or it is refused as not pinned.
+        UnknownCheckpointError: there is no such checkpoint.
+    """
+    if not isinstance(source, Checkpoint):
+        name = os.fspath(source)
+        if os.path.isdir(name):
+            return Located(Path(name), name, None)
+        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+            folder = download_snapshot(name, revision or "main", **download)
+            return Located(folder, name, folder.name)
+        if "/" in name or os.sep in name:
+            raise CheckpointError(f"The folder {name!r} does not exist.")
+        source = get_checkpoint(name)
+    if revision is not None:
+        raise ValueError(f"`revision` is {revision!r}, but checkpoint {source.id!r} brings its own: leave it out.")
+    return _locate_checkpoint(source, pipeline_class, download)
+
+
+def fetch(source: Checkpoint | str | os.PathLike, **options: Any) -> Path:
+    """Return the folder of `locate`, which takes the same arguments."""
+    return locate(source, **options).folder
+
+
+def _locate_checkpoint(checkpoint: Checkpoint, pipeline_class: Any, download: dict[str, Any]) -> Located:
+    if os.environ.get("TRANSLATION_HUB_STRICT", "0") not in ("", "0") and not checkpoint.pinned:
+        raise CheckpointError(
+            f"Checkpoint {checkpoint.id!r} is not pinned to a commit and hashes, which TRANSLATION_HUB_STRICT asks "
+            f"for: run `python -m pipelines pin {checkpoint.id}` where the Hub can be reached."
+        )
+    if "bundled" in checkpoint.source:
+        return Located(_bundled_folder(checkpoint), checkpoint.id, None)
+    if "components" in checkpoint.source:
+        download = {name: value for name, value in download.items() if name != "variant"}
+        folder, revision = assembled_folder(checkpoint, pipeline_class, **download)
+        return Located(folder, checkpoint.id, revision)
+    folder = download_snapshot(
+        checkpoint.source["repo_id"], checkpoint.source["revision"], checkpoint.files, **download
+    )
+    return Located(folder, checkpoint.id, folder.name)
+
+
+def _bundled_folder(checkpoint: Checkpoint) -> Path:
+    folder = checkpoint.registry_file.parent / checkpoint.source["bundled"]
+    if not folder.is_dir():
+        raise CheckpointError(f"Checkpoint {checkpoint.id!r} should lie in {folder}, which does not exist.")
+    if missing := missing_files(folder, checkpoint.files):
+        raise CheckpointError(f"Checkpoint {checkpoint.id!r} has no file {missing[0]!r} in {folder}: restore it.")
+    if damaged := damaged_files(folder, checkpoint.files):
+        raise CheckpointError(
+            f"{damaged[0]!r} of checkpoint {checkpoint.id!r} does not have the expected sha256: restore {folder}, or "
+            f"run `python -m pipelines pin {checkpoint.id}` if you changed it on purpose."
+        )
+    return folder
