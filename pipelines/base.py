@@ -18,9 +18,8 @@ from huggingface_hub import HfApi
 from PIL import Image
 from torch import Tensor
 
-from pipelines.hub.download import Located, locate
+from pipelines.hub.download import Located, find_registered, locate
 from pipelines.hub.errors import CheckpointError
-from pipelines.hub.registry import Checkpoint, get_checkpoint
 from pipelines.hub.snapshot import hub_endpoint
 from pipelines.hub.strict import check_folder
 from pipelines.hub.verify import file_sha256
@@ -134,7 +133,7 @@ class TranslationPipeline(DiffusionPipeline):
 
     @classmethod
     def _locate(cls, name: str | os.PathLike, **options: Any) -> Located:
-        source = _registered(name)
+        source = find_registered(name)
         if source is not None and source.pipeline not in {base.__name__ for base in cls.__mro__}:
             raise CheckpointError(
                 f"Checkpoint {source.id!r} is for {source.pipeline}, not {cls.__name__}: use {source.pipeline} or "
@@ -213,13 +212,6 @@ class TranslationPipeline(DiffusionPipeline):
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, safe_serialization=safe_serialization, variant=variant)
             return _upload(Path(folder), repo_id, commit_message, private, token, create_pr)
-
-
-def _registered(name: str | os.PathLike) -> Checkpoint | None:
-    """Return the entry of a checkpoint id; None for a folder or a Hub id."""
-    if os.path.isdir(name) or "/" in os.fspath(name) or os.sep in os.fspath(name):
-        return None
-    return get_checkpoint(os.fspath(name))
 
 
 def _upload(

@@ -28,7 +28,7 @@ class Located(NamedTuple):
 
 
 def locate(
-    source: Checkpoint | str | os.PathLike,
+    source: Checkpoint | str | os.PathLike[str],
     *,
     pipeline_class: Any = None,
     revision: str | None = None,
@@ -49,18 +49,28 @@ def locate(
         UnknownCheckpointError: there is no such checkpoint.
     """
     if not isinstance(source, Checkpoint):
-        name = os.fspath(source)
-        if os.path.isdir(name):
-            return Located(Path(name), name, None)
-        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-            folder = download_snapshot(name, revision or "main", **download)
-            return Located(folder, name, folder.name)
-        if "/" in name or os.sep in name:
-            raise CheckpointError(f"The folder {name!r} does not exist.")
-        source = get_checkpoint(name)
-    if revision is not None:
-        raise ValueError(f"`revision` is {revision!r}, but checkpoint {source.id!r} brings its own: leave it out.")
-    return _locate_checkpoint(source, pipeline_class, download)
+        source = find_registered(source) or os.fspath(source)
+    if isinstance(source, Checkpoint):
+        if revision is not None:
+            raise ValueError(f"`revision` is {revision!r}, but checkpoint {source.id!r} brings its own.")
+        return _locate_checkpoint(source, pipeline_class, download)
+    name = source
+    if os.path.isdir(name):
+        return Located(Path(name), name, None)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(f"The folder {name!r} does not exist.")
+    folder = download_snapshot(name, revision or "main", **download)
+    return Located(folder, name, folder.name)
+
+
+def find_registered(name: str | os.PathLike) -> Checkpoint | None:
+    """Return the entry of a checkpoint id; None for an existing folder, and for what has a slash.
+
+    Raises:
+        UnknownCheckpointError: it is neither, and there is no such id.
+    """
+    text = os.fspath(name)
+    return None if os.path.isdir(text) or "/" in text or os.sep in text else get_checkpoint(text)
 
 
 def fetch(source: Checkpoint | str | os.PathLike, **options: Any) -> Path:

@@ -34,11 +34,11 @@ def check_folder(folder: Path, pipeline_class: Any, *, variant: str | None, give
         CheckpointError: the folder is no pipeline folder, names unknown code, or a weight is absent, unexpected,
             misshapen or cut off.
     """
-    index = _read_index(folder)
+    index = read_index(folder)
     lineage = {cls.__name__ for cls in pipeline_class.__mro__}
-    if index.get("_class_name") not in lineage:
+    if index["_class_name"] not in lineage:
         raise CheckpointError(
-            f"{folder} holds a {index.get('_class_name')}, not a {pipeline_class.__name__}: use the class it names."
+            f"{folder} holds a {index['_class_name']}, not a {pipeline_class.__name__}: use the class it names."
         )
     components, _ = pipeline_class._get_signature_keys(pipeline_class)
     weights = []
@@ -55,7 +55,12 @@ def check_folder(folder: Path, pipeline_class: Any, *, variant: str | None, give
     return weights
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def read_index(folder: Path) -> dict[str, Any]:
+    """Read the model_index.json of a pipeline folder.
+
+    Raises:
+        CheckpointError: it is missing, or names no pipeline class.
+    """
     path = folder / "model_index.json"
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -63,8 +68,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} is not a pipeline folder: it has no model_index.json.") from None
     except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}): fetch or save the pipeline again.") from error
-    if not isinstance(index, dict):
-        raise CheckpointError(f"{path} must hold an object, not a {type(index).__name__}.")
+    if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
+        raise CheckpointError(f"{path} names no pipeline class: fetch or save the pipeline again.")
     return index
 
 
