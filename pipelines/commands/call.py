@@ -66,7 +66,7 @@ def check_arguments(pipe: TranslationPipeline, names: set[str], *, seeded: bool)
 
 
 def translate(
-    pipe: TranslationPipeline, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int, output: Path
+    pipe: Any, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int, output: Path
 ) -> Image.Image:
     """Run the pipeline once and save the picture with its record.
 

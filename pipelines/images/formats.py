@@ -111,11 +111,9 @@ def read_images(
     """
     if isinstance(value, str | Path) and Path(value).is_dir():
         return [read_image(path, name=name, max_pixels=max_pixels) for path in image_files(value, name=name)]
-    if isinstance(value, np.ndarray | Tensor):
-        if value.ndim != 4:
-            return [read_image(value, name=name, max_pixels=max_pixels)]
-        value = list(value)  # type: ignore[arg-type]
-    if not isinstance(value, list | tuple):
+    if isinstance(value, np.ndarray | Tensor) and value.ndim == 4:
+        value = list(value)
+    if isinstance(value, ImageInput) or not isinstance(value, Sequence):
         return [read_image(value, name=name, max_pixels=max_pixels)]
     if not value:
         raise ImageError(f"`{name}` is empty; at least one image is accepted.")

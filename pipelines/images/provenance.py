@@ -25,7 +25,7 @@ from pipelines.images.formats import ImageInput, ReadImage, read_image
 from pipelines.images.limits import ImageError
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from pipelines.base import TranslationPipeline
 
 KEYWORD = "image-translation-hub"
 FORMAT = 1
@@ -48,7 +48,7 @@ _FIELDS = {
 
 
 def make_record(
-    pipe: "DiffusionPipeline",
+    pipe: "TranslationPipeline",
     *,
     inputs: Mapping[str, Sequence[ReadImage | ImageInput]],
     arguments: Mapping[str, Any],
