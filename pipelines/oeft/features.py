@@ -1,0 +1,56 @@
+"""Hierarchical features on one grid, and their centered, normalized form (OEFT fig. 3, eq. 1-5)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Tensor:
+    """Bring feature maps of several layers to one grid and one scale, and join them (OEFT fig. 3).
+
+    Every level is centered over positions (eq. 4-5) and divided by the root mean square length of its vectors, so that
+    each has the same say in the cosine; the paper leaves the scaling open.
+
+    Args:
+        maps: Maps (B, C_l, H_l, W_l) by layer.
+        grid: Height and width of the common grid.
+
+    Returns:
+        (B, sum of C_l, *grid), centered, fp32.
+    """
+    levels = []
+    for level in maps.values():
+        level = F.interpolate(level.float(), grid, mode="bilinear", align_corners=False, antialias=True)
+        level = level - level.mean(dim=(2, 3), keepdim=True)
+        length = level.square().sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True).sqrt()  # (B, 1, 1, 1)
+        levels.append(level / length.clamp_min(1e-8))
+    return torch.cat(levels, dim=1)
+
+
+def unit_vectors(features: Tensor) -> Tensor:
+    """Centered features (B, C, h, w) as unit vectors of positions (B, h * w, C), ready for cosines (eq. 3)."""
+    return F.normalize(features.flatten(2).transpose(1, 2), dim=2)
+
+
+def describe(
+    network: nn.Module,
+    image: Tensor,
+    grid: tuple[int, int],
+    taps: tuple[str, ...],
+    precision: torch.dtype = torch.float32,
+) -> Tensor:
+    """Unit descriptors of every grid position of an image.
+
+    Args:
+        network: A backbone, called as `network(image, taps=taps)`.
+        image: (B, 3, H, W), range [-1, 1].
+        grid: Height and width of the grid.
+        taps: Layers to join.
+        precision: What the network computes in; the descriptors are fp32 always.
+
+    Returns:
+        (B, h * w, C), centered over positions, of unit length.
+    """
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+        maps = network(image, taps=taps)
+    return unit_vectors(hierarchical_features(maps, grid))

@@ -1,0 +1,63 @@
+"""The losses of correspondence fine-tuning, each under its own name (OEFT eq. 7-11)."""
+
+import torch
+from torch import Tensor
+
+from pipelines.losses.contextual import contextual_loss
+from pipelines.losses.info_nce import info_nce
+from pipelines.losses.perceptual import gram_distance
+from pipelines.oeft.attention import block_attention
+from pipelines.oeft.correspondence import MATRIX_LIMIT
+
+
+def contrastive_loss(
+    source: Tensor,
+    warped: Tensor,
+    temperature: float,
+    places: Tensor | None = None,
+    gradient_dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """InfoNCE between a place of the source and the same place of the warp, against all other places (eq. 7-8).
+
+    Args:
+        source: Unit descriptors of the source (B, N, C).
+        warped: Unit descriptors of the warp (B, N, C).
+        temperature: tau > 0.
+        places: Indices (n,) of the places that are asked for; all of them where None, as in the paper. The
+            negatives are all other places in either case.
+        gradient_dtype: See `block_attention`.
+
+    Returns:
+        The mean over places, a scalar. Equal to `info_nce`, without holding its matrix where that is large.
+    """
+    if places is None and source.shape[1] ** 2 <= MATRIX_LIMIT:
+        return info_nce(source, warped, temperature)
+    asked, positive = (source, warped) if places is None else (source[:, places], warped[:, places])
+    _, log_sum = block_attention(asked, warped, warped[:, :, :0], 1 / temperature, gradient_dtype)  # (B, n)
+    return (log_sum - (asked * positive).sum(dim=2) / temperature).mean()
+
+
+def perceptual_loss(maps: dict[str, Tensor], exemplar_maps: dict[str, Tensor], taps: tuple[str, ...]) -> Tensor:
+    """Sum over layers of the distance of Gram matrices between warp and exemplar (eq. 9).
+
+    Args:
+        maps: Frozen features of the warp by layer, (B, C, h, w).
+        exemplar_maps: Those of the exemplar.
+        taps: The layers that count.
+    """
+    return torch.stack([gram_distance(maps[tap], exemplar_maps[tap]) for tap in taps]).sum()
+
+
+def context_loss(
+    maps: dict[str, Tensor], exemplar_maps: dict[str, Tensor], taps: tuple[str, ...], bandwidth: float
+) -> Tensor:
+    """Sum over layers of the contextual loss between warp and exemplar (eq. 10); arguments as in `perceptual_loss`."""
+    return torch.stack([contextual_loss(maps[tap], exemplar_maps[tap], bandwidth) for tap in taps]).sum()
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean absolute difference of neighboring pixels of an image (B, 3, H, W).
+
+    The "regularization" that the paper's introduction names and never defines; its weight is 0 by default.
+    """
+    return image.diff(dim=2).abs().mean() + image.diff(dim=3).abs().mean()

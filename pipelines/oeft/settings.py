@@ -1,0 +1,74 @@
+"""The settings of correspondence fine-tuning: the paper's value where it gives one, ours where it does not."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+
+@dataclass(frozen=True)
+class OEFTSettings:
+    """Everything that decides a run, next to the two images and the seed.
+
+    "Not in the paper" marks values that we chose by looking at real pairs.
+    """
+
+    num_steps: int = 200  # OEFT sec. 4.1
+    size: int = 256  # side of the square of the same area as the working image, pixels; OEFT sec. 4.1
+    grid: int = 64  # side of the square grid of the same number of places; not in the paper
+    render_grid: int = 128  # grid of the final warp; not in the paper
+    taps: tuple[str, ...] | None = None  # layers that are matched; None: the backbone's own. Not in the paper
+    loss_taps: tuple[str, ...] | None = None  # layers of eq. 9; None: the backbone's own. Not in the paper
+    context_taps: tuple[str, ...] | None = None  # layers of eq. 10; None: the deepest of loss_taps. Not in the paper
+    alpha: float = 100.0  # sharpness of the softmax in eq. 6; CoCosNet's, not in the paper
+    temperature: float = 0.07  # tau of eq. 7; not in the paper
+    bandwidth: float = 0.5  # h of the contextual loss; Mechrez et al.
+    lambda_perceptual: float = 1.0  # eq. 11; not in the paper
+    lambda_contextual: float = 1.0  # eq. 11; not in the paper
+    lambda_total_variation: float = 0.0  # named, never defined in the paper
+    contrastive_places: int | None = None  # places asked for in eq. 8, a new draw each step; None: all, as in the paper
+    learning_rate: float = 1e-4  # Adam; not in the paper
+    augment: bool = True  # OEFT sec. 3.2, fig. 8
+    color_jitter: float = 0.2  # largest relative change of contrast, and of brightness, per channel; not in the paper
+    noise: float = 0.05  # largest standard deviation of the Gaussian noise, image range [-1, 1]; not in the paper
+    scale: float = 0.2  # largest relative change of scale; not in the paper
+    rotation: float = 15.0  # largest rotation, degrees; not in the paper
+    shear: float = 0.1  # largest shear, tangent of the angle; not in the paper
+    translation: float = 0.1  # largest shift, in sides of the image; not in the paper
+
+    def __post_init__(self):
+        for name in ("size", "grid", "render_grid"):
+            if getattr(self, name) < 8:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; it must be at least 8.")
+        for grid in ("grid", "render_grid"):
+            if self.size % getattr(self, grid):
+                raise ValueError(f"`{grid}` is {getattr(self, grid)}; it must divide `size`, {self.size}.")
+        if self.num_steps < 0:
+            raise ValueError(f"`num_steps` is {self.num_steps}; it must be 0 (no fine-tuning) or more.")
+        for name in ("alpha", "temperature", "bandwidth", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`{name}` is {getattr(self, name)}; it must be above 0.")
+
+    @classmethod
+    def preset(cls, name: str, **changes) -> Self:
+        """The preset of that name, with some settings changed.
+
+        Args:
+            name: One of `PRESETS`.
+            **changes: Settings by name; those that are None are left as they are.
+
+        Raises:
+            ValueError: When the name or a setting is unknown, or a value is out of its range.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"`preset` is {name!r}; accepted are {', '.join(PRESETS)}.")
+        known = {field.name for field in fields(cls)}
+        for change in changes:
+            if change not in known:
+                raise ValueError(f"{change!r} is no setting of OEFT; accepted are {', '.join(sorted(known))}.")
+        return replace(PRESETS[name], **{key: value for key, value in changes.items() if value is not None})
+
+
+PRESETS = {
+    "paper": OEFTSettings(),
+    "balanced": OEFTSettings(num_steps=60, contrastive_places=1024),
+    "fast": OEFTSettings(num_steps=20, contrastive_places=512),
+}
