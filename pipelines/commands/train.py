@@ -20,12 +20,15 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         0 when it finished, 1 with one sentence when it failed, 130 when it was stopped and saved.
+
+    Raises:
+        UsageError: an option has a value that is not accepted.
     """
     from ..training.checkpoint import TrainingError
     from ..training.datasets import DatasetError
 
     try:
         return args.run_method(args)
-    except (TrainingError, DatasetError, ValueError) as error:
+    except (TrainingError, DatasetError) as error:
         print(f"pipelines: {error}", file=sys.stderr)
         return 1

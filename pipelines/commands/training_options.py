@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from . import UsageError
+
 Config = TypeVar("Config")
 
 
@@ -58,9 +60,16 @@ def add_config_options(parser: argparse.ArgumentParser, config: type, options: M
 
 
 def config_from(args: argparse.Namespace, config: type[Config]) -> Config:
-    """The config with what the command line said."""
+    """The config with what the command line said.
+
+    Raises:
+        UsageError: the config refuses a value.
+    """
     names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
-    return config(**{name: value for name, value in vars(args).items() if name in names})
+    try:
+        return config(**{name: value for name, value in vars(args).items() if name in names})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _kind(default: Any) -> Callable[[str], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except RuntimeError as error:  # torch's zip writer reports a short write so
-        raise OSError(str(error)) from error
+    except RuntimeError as error:  # torch's zip writer puts its own error over the disk's
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     for old in list_checkpoints(folder)[:-keep]:
@@ -96,11 +99,11 @@ def _check_state(value: Any, name: str = "state") -> None:
     if isinstance(value, Tensor):
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise TrainingError(f"{name} holds NaN or infinite values, so it was not saved")
-    elif isinstance(value, dict):
+    elif type(value) in (dict, OrderedDict):
         for key, item in value.items():
             _check_state(item, f"{name}[{key!r}]")
-    elif isinstance(value, (list, tuple)):
-        if not all(type(item) is int for item in value):  # python's generator state: 625 integers
+    elif type(value) in (list, tuple):
+        if not all(type(item) is int for item in value):  # python's generator state has 625 of them
             for index, item in enumerate(value):
                 _check_state(item, f"{name}[{index}]")
     elif type(value) not in _PLAIN:

@@ -59,3 +59,10 @@ class ClassifierConfig:
         for name in ("size", "batch_size", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        layers = [f"relu{i}_{j}" for i, block in enumerate(self.blocks, 1) for j in range(1, len(block) + 1)]
+        unknown = [tap for tap in self.taps if tap not in layers]
+        if unknown or self.taps[-1] != layers[-1]:
+            raise ValueError(
+                f"taps is {','.join(self.taps)}; these blocks have {','.join(layers)}, "
+                f"and the head needs the last one, {layers[-1]}"
+            )
