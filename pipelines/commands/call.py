@@ -16,8 +16,13 @@ from pipelines.hub.devices import pick_device
 from pipelines.images.formats import read_image
 from pipelines.images.provenance import make_record, save_png
 
-# What the command passes itself, or what does not change the picture.
-RESERVED = {"self", "image", "exemplar", "generator", "output_type", "return_dict", "callback_on_step_end"}
+OPTIONS = {
+    "image": "--image",
+    "exemplar": "--exemplar",
+    "num_steps": "--num-steps",
+    "preset": "--preset",
+    "generator": "--seed",
+}
 
 
 def load(checkpoint: str, device: str | None, revision: str | None = None) -> TranslationPipeline:
@@ -33,7 +38,10 @@ def load(checkpoint: str, device: str | None, revision: str | None = None) -> Tr
         CheckpointError: the checkpoint cannot be fetched, verified or loaded.
         RegistryError: there is no such checkpoint id, or the registry is broken.
     """
-    place = pick_device() if device is None else _device(device)
+    try:
+        place = pick_device() if device is None else _device(device)
+    except ValueError as error:  # what TRANSLATION_HUB_DEVICE names is not here
+        raise UsageError(str(error)) from error
     pipe = load_pipeline(checkpoint) if revision is None else load_pipeline(checkpoint, revision=revision)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
@@ -58,11 +66,11 @@ def check_arguments(pipe: TranslationPipeline, names: set[str], *, seeded: bool)
     accepted = parameters(pipe)
     for name in sorted(names | ({"generator"} if seeded else set())):
         if name not in accepted:
-            others = ", ".join(_option(other) for other in accepted if other not in RESERVED - {"image", "exemplar"})
-            raise UsageError(f"{type(pipe).__name__} takes no {_option(name)}; it takes {others}.")
+            others = ", ".join(option for other, option in OPTIONS.items() if other in accepted)
+            raise UsageError(f"{type(pipe).__name__} takes no {OPTIONS.get(name, name)}; it takes {others}.")
     for name, parameter in accepted.items():
         if parameter.default is inspect.Parameter.empty and name not in {"self", *names}:
-            raise UsageError(f"{type(pipe).__name__} needs {_option(name)}.")
+            raise UsageError(f"{type(pipe).__name__} needs {OPTIONS.get(name, name)}.")
 
 
 def translate(
@@ -104,7 +112,3 @@ def _device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend fails in its own way
         raise UsageError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
-
-
-def _option(name: str) -> str:
-    return {"generator": "--seed"}.get(name, "--" + name.replace("_", "-"))

@@ -18,6 +18,7 @@ from pipelines.hub.errors import CheckpointError
 from pipelines.images.formats import ImageError, read_image
 from pipelines.images.provenance import library_versions, pixel_hash, read_record
 
+RESERVED = {"self", "image", "exemplar", "generator", "output_type", "return_dict", "callback_on_step_end"}
 OWN = ("checkpoint", "num_steps", "preset", "seed")  # what the record decides
 
 
@@ -41,6 +42,8 @@ def repeat(args: argparse.Namespace) -> int:
     if args.image is not None and len(args.image) != 1:
         raise UsageError(f"--from-png repeats one picture; {len(args.image)} images were given.")
     record = read_record(args.from_png)
+    if unfit := sorted(record["arguments"].keys() & RESERVED):
+        raise ImageError(f"The record in {args.from_png} is damaged: {unfit[0]!r} is no argument that it may hold.")
     elsewhere = {"image": args.image[0] if args.image else None, "exemplar": args.exemplar}
     inputs = {
         name: find_input(name, described, args.from_png, elsewhere.pop(name, None))
@@ -54,8 +57,11 @@ def repeat(args: argparse.Namespace) -> int:
     pipe = _load(record, args)
     call.check_arguments(pipe, {*inputs, *record["arguments"]}, seeded=False)
     print(f"repeating {args.from_png} with {record['checkpoint']}", file=sys.stderr)
-    with _threads(record["threads"]):
-        picture = call.translate(pipe, inputs, record["arguments"], record["seed"], output)
+    try:
+        with _threads(record["threads"]):
+            picture = call.translate(pipe, inputs, record["arguments"], record["seed"], output)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ImageError(f"{args.from_png} cannot be repeated: {error}") from error
     difference = compare(args.from_png, picture)
     if difference == 0:
         print(f"{output}: the same pixels as {args.from_png}")
