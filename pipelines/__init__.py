@@ -9,8 +9,9 @@ from pipelines.hub.download import find_registered
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import list_checkpoints
 from pipelines.hub.strict import read_index
+from pipelines.oeft.pipeline import OEFTPipeline
 
-__all__ = ["list_checkpoints", "load_pipeline"]
+__all__ = ["OEFTPipeline", "list_checkpoints", "load_pipeline"]
 
 
 def load_pipeline(checkpoint: str | os.PathLike, **kwargs: Any) -> TranslationPipeline:

@@ -12,6 +12,16 @@ from pipelines.images.limits import ImageError
 OUTPUT_TYPES = ("pil", "np", "pt")
 
 
+def check_output_type(output_type: str) -> None:
+    """Refuse an unknown output type, before any work is done.
+
+    Raises:
+        ImageError: it is not one of `OUTPUT_TYPES`.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise ImageError(f"`output_type` is {output_type!r}; one of {', '.join(OUTPUT_TYPES)} is accepted.")
+
+
 def to_output(
     images: Sequence[Tensor], output_type: str = "pil"
 ) -> list[Image.Image] | np.ndarray | list[np.ndarray] | Tensor | list[Tensor]:
@@ -28,8 +38,7 @@ def to_output(
     Raises:
         ImageError: another output_type.
     """
-    if output_type not in OUTPUT_TYPES:
-        raise ImageError(f"`output_type` is {output_type!r}; one of {', '.join(OUTPUT_TYPES)} is accepted.")
+    check_output_type(output_type)
     unit = [((image.detach().float() + 1) / 2).clamp(0, 1) for image in images]
     if output_type == "pil":
         return [_to_pil(image) for image in unit]

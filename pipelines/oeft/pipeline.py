@@ -12,6 +12,7 @@ from diffusers import ModelMixin
 from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
 from pipelines.images.formats import ImageInput, ReadImage, read_images
 from pipelines.images.limits import ImageError
+from pipelines.images.output import check_output_type
 from pipelines.networks.resnet import ResNetBackbone
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.output import OEFTOutput
@@ -83,6 +84,7 @@ class OEFTPipeline(TranslationPipeline):
             RuntimeError: Under `torch.inference_mode`.
             FloatingPointError: A loss is no longer finite.
         """
+        check_output_type(output_type)
         settings = self._settings(num_steps, preset, settings)
         pairs, generators = self.check_inputs(image, exemplar, generator)
         total = settings.num_steps * len(pairs)

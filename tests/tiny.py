@@ -1,0 +1,34 @@
+"""Networks and pictures small enough for a test."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipelines import OEFTPipeline
+from pipelines.networks.vgg import VGGBackbone
+from pipelines.oeft.settings import OEFTSettings
+
+TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8, contrastive_places=20)
+
+
+def tiny_oeft(seed: int = 0) -> OEFTPipeline:
+    """An OEFT pipeline whose backbone has two small blocks; its weights depend on `seed` alone."""
+    backbone = VGGBackbone(blocks=((4,), (8,)), taps=("relu1_1", "relu2_1"))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    pipe = OEFTPipeline(backbone=backbone)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def picture(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
+    """A smooth, colorful picture."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator of one seed."""
+    return torch.Generator().manual_seed(seed)
