@@ -74,10 +74,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def random_state() -> dict[str, Any]:
     """The state of this process's global generators (python, numpy, torch, CUDA) as plain values."""
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 - third-party code draws from it
+    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - third-party code draws from it
+    keys = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
     return {
         "python": random.getstate(),
-        "numpy": [torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "numpy": [keys, int(numpy_state["state"]["pos"]), int(numpy_state["has_gauss"]), float(numpy_state["gauss"])],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

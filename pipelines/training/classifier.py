@@ -25,13 +25,14 @@ class Classifier(nn.Module):
 
     Args:
         backbone: returns feature maps by tap name, the deepest last.
+        channels: of its deepest tap.
         classes: number of classes.
     """
 
-    def __init__(self, backbone: VGGBackbone, classes: int):
+    def __init__(self, backbone: VGGBackbone, channels: int, classes: int):
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.config.blocks[-1][-1], classes)
+        self.head = nn.Linear(channels, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Class logits (B, classes) and feature maps by tap name, of (B, 3, H, W) images in [-1, 1]."""
@@ -56,7 +57,7 @@ class ClassifierTrainer:
         with torch.random.fork_rng():  # initial weights come from the config's seed, the global state stays
             torch.manual_seed(config.seed)
             backbone = VGGBackbone(blocks=config.blocks, taps=config.taps, batch_norm=True)
-            model = Classifier(backbone, len(class_names))
+            model = Classifier(backbone, config.blocks[-1][-1], len(class_names))
         model = model.to(memory_format=torch.channels_last).train()
         self.ema = EMA(model.to(accelerator.device), config.ema_decay)
         self.model, self.optimizer = accelerator.prepare(model, _optimizer(model, config))

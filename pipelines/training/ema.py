@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
-class EMA:
+class EMA(Generic[Module]):
     """A running average of ``module``'s parameters; buffers (batch-norm statistics) are copied as they are.
 
     Early on the average follows faster, by ``min(decay, (1 + n) / (10 + n))`` after n updates, so that it is of use
@@ -19,7 +22,7 @@ class EMA:
         decay: 0..1, the share of the old average that a step keeps.
     """
 
-    def __init__(self, module: nn.Module, decay: float):
+    def __init__(self, module: Module, decay: float):
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
@@ -29,17 +32,16 @@ class EMA:
         """Move the average toward ``module`` as it is now."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        averages = list(self.module.parameters())
-        values = [value.detach() for value in module.parameters()]
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
+            average.lerp_(value, 1 - decay)
         for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(value)
 
-    def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
+    def state_dict(self) -> dict[str, Any]:
         """The average and the number of updates it has seen."""
         return {"module": self.module.state_dict(), "updates": self.updates}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what :meth:`state_dict` returned."""
         self.module.load_state_dict(state["module"])
         self.updates = state["updates"]

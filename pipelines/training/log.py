@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ class TrainingLog:
         self.folder = folder
         self.board = SummaryWriter(str(folder / "tensorboard")) if SummaryWriter else None
 
-    def write(self, step: int, values: dict[str, float | str]) -> None:
+    def write(self, step: int, values: Mapping[str, float | str]) -> None:
         """Record ``values`` for ``step``; numbers also go to TensorBoard under their own name."""
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,13 +130,13 @@ def train(
         if main:
             save_checkpoint(folder, step, state)
 
-    with _StopRequest() as stop, _explain_failures(folder):
+    with _StopRequest() as stop, _explain_failures(folder), closing(log) if log else nullcontext():
         if log:
             log.write(step, {"event": "resume" if saved else "start", "processes": accelerator.num_processes})
         totals: dict[str, float] = {}
         since, started = 0, time.perf_counter()
         saved_step = step if saved else -1
-        while step < steps and not _any_process(accelerator, stop.requested):
+        while step < steps and not any(gather_object([stop.requested])):  # all processes leave together
             batch = data.next_batch()
             batch["generator"] = step_generator(seed, step, accelerator.process_index)
             losses = trainer.step(batch)
@@ -162,7 +162,6 @@ def train(
             save()
         if log:
             log.write(step, {"event": "finished" if step >= steps else "interrupted"})
-            log.close()
     return step
 
 
@@ -230,10 +229,3 @@ def _check_config(saved: dict[str, Any], given: dict[str, Any], path: Path) -> N
 
 def _as_lists(value: Any) -> Any:
     return [_as_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _any_process(accelerator: Accelerator, flag: bool) -> bool:
-    """Whether the flag is set anywhere: all processes must leave the loop at the same step."""
-    if accelerator.num_processes == 1:
-        return flag
-    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)).item())
