@@ -13,6 +13,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+_NO_ANSWER = {"NetworkError", "TimeoutException"}  # by name: huggingface_hub has changed its HTTP library twice
+
 
 class CheckpointError(OSError):
     """A checkpoint cannot be fetched, verified or loaded; the message is one sentence that says what to do."""
@@ -49,9 +51,10 @@ def explain(error: Exception, repo_id: str, revision: str, endpoint: str) -> Che
             f"{what} is not complete in the local cache, and the network is switched off (HF_HUB_OFFLINE or "
             "`local_files_only`): switch it on once to download it."
         )
-    if isinstance(error, LocalEntryNotFoundError):
+    if isinstance(error, LocalEntryNotFoundError) or _NO_ANSWER & {cls.__name__ for cls in type(error).__mro__}:
         return CheckpointError(
-            f"{endpoint} cannot be reached and {what} is not complete in the local cache: check the connection."
+            f"{endpoint} cannot be reached, and {what} is not complete in the local cache: check the connection and "
+            "run it again, finished files are kept."
         )
     return CheckpointError(
         f"The download of {what} from {endpoint} broke off ({type(error).__name__}: {error}): run it again, "

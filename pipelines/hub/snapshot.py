@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pipelines.hub.errors import CheckpointError, explain
 from pipelines.hub.registry import COMMIT, CheckpointFile
@@ -57,27 +60,28 @@ def download_snapshot(
     Raises:
         CheckpointError: offline, missing repository, revision or file, gated, broken off or damaged.
     """
-    cached = Path(cache_dir or constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}/snapshots/{revision}"
 
     def download(force: bool) -> Path:
-        if COMMIT.fullmatch(revision) and files and not force and not missing_files(cached, files):
-            return cached
         endpoint = hub_endpoint()
+        wanted: dict[str, Any] = {
+            "repo_id": repo_id,
+            "revision": revision,
+            "allow_patterns": [file.path for file in files] or patterns or ALLOWED,
+            "ignore_patterns": None if files or patterns or variant else _VARIANT_FILES,
+            "cache_dir": cache_dir,
+        }
         try:
-            folder = snapshot_download(
-                repo_id,
-                revision=revision,
-                allow_patterns=[file.path for file in files] or patterns or ALLOWED,
-                ignore_patterns=None if files or patterns or variant else _VARIANT_FILES,
-                token=token,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                force_download=force,
-                endpoint=endpoint,
-            )
-        except Exception as error:  # the HTTP library below huggingface_hub has changed twice: no list of its errors
+            if COMMIT.fullmatch(revision) and not force and not local_files_only:
+                with suppress(LocalEntryNotFoundError):
+                    cached = Path(snapshot_download(**wanted, local_files_only=True))
+                    if not missing_files(cached, files):
+                        return cached
+                # Asked once without retries: listing a commit waits 23 seconds where there is no network.
+                HfApi(endpoint=endpoint, token=token).model_info(repo_id, revision=revision)
+            options: dict[str, Any] = {"local_files_only": local_files_only, "force_download": force, "token": token}
+            return Path(snapshot_download(**wanted, **options, endpoint=endpoint))
+        except Exception as error:  # the errors of the HTTP library below are not all wrapped
             raise explain(error, repo_id, revision, endpoint) from error
-        return Path(folder)
 
     folder = download(force_download)
     if missing := missing_files(folder, files) or _missing_names(folder, patterns):
