@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.base import TranslationPipeline
+from pipelines.networks.torchvision_weights import load_torchvision_weights
 
 
 class TinyNet(ModelMixin, ConfigMixin):
@@ -20,9 +20,7 @@ class TinyNet(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_torchvision(cls, path: str | Path, **config):
-        net = cls(**config)
-        net.load_state_dict({f"conv.{name}": value for name, value in load_file(path).items()})
-        return net
+        return load_torchvision_weights(cls(**config), path, dropped=("classifier.",))
 
 
 class TinyPipeline(TranslationPipeline):

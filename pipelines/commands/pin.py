@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.hf_api import RepoFile
 
 from pipelines.hub.errors import CheckpointError, explain
-from pipelines.hub.registry import RegistryError, get_checkpoint, parse_registry
+from pipelines.hub.registry import RegistryError, get_checkpoint, parse_registry, read_registry
 from pipelines.hub.snapshot import ALLOWED, download_snapshot, hub_endpoint
 from pipelines.hub.verify import file_sha256
 
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
         CheckpointError: the Hub or a file cannot be reached; the registry file is left as it is.
     """
     path = args.file or get_checkpoint(args.id).registry_file
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    known = [checkpoint.id for checkpoint in parse_registry(entries, path)]
+    known = [checkpoint.id for checkpoint in read_registry(path)]
     if args.id not in known:
         raise RegistryError(f"{path} has no entry {args.id!r}; it has {', '.join(known)}.")
+    entries = json.loads(path.read_text(encoding="utf-8"))
     entry = entries[known.index(args.id)]
     entry["files"] = pinned_files(entry["source"], path.parent)
     parse_registry(entries, path)

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 from huggingface_hub import constants
+from huggingface_hub.utils import WeakFileLock
+from safetensors import SafetensorError
 
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import COMMIT, Checkpoint
@@ -56,12 +58,14 @@ def assembled_folder(checkpoint: Checkpoint, pipeline_class: Any, **download: An
             commits[name] = paths[name][1]
     revision = " ".join(f"{name}@{commit}" for name, commit in commits.items())
     target = _cache_folder() / f"{checkpoint.id}-{_key(checkpoint, pipeline_class, commits)}"
-    if not _is_sound(target):
-        shutil.rmtree(target, ignore_errors=True)
-        for name in sources:
-            if name not in paths:
-                paths[name] = _source_file(checkpoint, name, **download)
-        _assemble(checkpoint, pipeline_class, {name: path for name, (path, _) in paths.items()}, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(target.with_name(f".{target.name}.lock")):
+        if not _is_sound(target):
+            shutil.rmtree(target, ignore_errors=True)
+            for name in sources:
+                if name not in paths:
+                    paths[name] = _source_file(checkpoint, name, **download)
+            _assemble(checkpoint, pipeline_class, {name: path for name, (path, _) in paths.items()}, target)
     return target, revision if len(commits) > 1 else next(iter(commits.values()))
 
 
@@ -77,24 +81,26 @@ def _source_file(checkpoint: Checkpoint, name: str, **download: Any) -> tuple[Pa
 def _assemble(checkpoint: Checkpoint, pipeline_class: Any, paths: dict[str, Path], target: Path) -> None:
     """Write the folder under another name and rename it when it is complete."""
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir(parents=True)
+    partial.mkdir()
     try:
-        with torch.random.fork_rng(devices=[]):  # building a network initializes it from the global state
-            components = {
-                name: pipeline_class.network_classes[source["network"]].from_torchvision(
-                    paths[name], **source.get("config", {})
-                )
-                for name, source in checkpoint.source["components"].items()
-            }
+        components = {
+            name: _read_network(pipeline_class.network_classes[source["network"]], source, paths[name])
+            for name, source in checkpoint.source["components"].items()
+        }
         pipeline_class(**components).save_pretrained(partial)
         hashes = {path.relative_to(partial).as_posix(): file_sha256(path) for path in partial.rglob("*.*")}
         (partial / _RECORD).write_text(json.dumps(hashes, indent=2), encoding="utf-8")
         os.replace(partial, target)
-    except OSError:
-        if not _is_sound(target):  # else another process was faster, with the same result
-            raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_network(network_class: Any, source: dict[str, Any], path: Path) -> Any:
+    try:
+        with torch.random.fork_rng(devices=[]):  # building a network initializes it from the global state
+            return network_class.from_torchvision(path, **source.get("config", {}))
+    except (ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{source['filename']!r} of {source['repo_id']!r} cannot be used: {error}") from error
 
 
 def _is_sound(folder: Path) -> bool:

@@ -87,6 +87,8 @@ def _locate_checkpoint(checkpoint: Checkpoint, pipeline_class: Any, download: di
     if "bundled" in checkpoint.source:
         return Located(_bundled_folder(checkpoint), checkpoint.id, None)
     if "components" in checkpoint.source:
+        if pipeline_class is None:
+            raise ValueError(f"`pipeline_class` is missing; checkpoint {checkpoint.id!r} is assembled with one.")
         download = {name: value for name, value in download.items() if name != "variant"}
         folder, revision = assembled_folder(checkpoint, pipeline_class, **download)
         return Located(folder, checkpoint.id, revision)
