@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, translate
+from pipelines.commands import UsageError, pin, train, translate
 from pipelines.hub.allocator import tune_allocator
 
-COMMANDS = {"translate": translate}
+COMMANDS = {"translate": translate, "train": train, "pin": pin}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
