@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, pin, train, translate
+from pipelines.commands import UsageError, doctor, pin, train, translate
 from pipelines.hub.allocator import tune_allocator
 
-COMMANDS = {"translate": translate, "train": train, "pin": pin}
+COMMANDS = {"translate": translate, "train": train, "pin": pin, "doctor": doctor}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

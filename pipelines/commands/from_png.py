@@ -1,7 +1,6 @@
 """`translate --from-png`: repeat a saved PNG to the same pixels."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pipelines.images.formats import ImageError, read_image
 from pipelines.images.provenance import library_versions, pixel_hash, read_record
 
 RESERVED = {"self", "image", "exemplar", "generator", "output_type", "return_dict", "callback_on_step_end"}
+MAX_THREADS = 256  # a record may say anything
 OWN = ("checkpoint", "num_steps", "preset", "seed")  # what the record decides
 
 
@@ -125,9 +125,9 @@ def _load(record: dict[str, Any], args: argparse.Namespace) -> TranslationPipeli
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Use the recorded number of threads: it decides the order of sums, and so the last bits."""
+    """Use the recorded number of threads, even beyond this machine's: it decides the order of sums."""
     before = torch.get_num_threads()
-    torch.set_num_threads(min(max(1, count), os.cpu_count() or 1))
+    torch.set_num_threads(min(max(1, count), MAX_THREADS))
     try:
         yield
     finally:

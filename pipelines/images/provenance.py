@@ -14,6 +14,7 @@ import os
 import platform
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def make_record(
         pipe: the pipeline that ran; its `source_record` names the checkpoint.
         inputs: the images under their argument names, such as {"image": [...], "exemplar": [...]}. The name that is
             kept is `ReadImage.path` as it was given; images from memory have none.
-        arguments: the other arguments that were passed; JSON values.
+        arguments: the other arguments that were passed: JSON values, or dataclasses of such.
         seed: of the generator that was passed.
 
     Returns:
@@ -73,7 +74,7 @@ def make_record(
         "format": FORMAT,
         "pipeline": type(pipe).__name__,
         **pipe.source_record,
-        "arguments": dict(arguments),
+        "arguments": {name: asdict(value) if is_dataclass(value) else value for name, value in arguments.items()},  # pyright: ignore[reportArgumentType]
         "seed": seed,
         "inputs": {name: [_describe(image, name) for image in images] for name, images in inputs.items()},
         "versions": library_versions(),

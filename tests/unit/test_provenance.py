@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from pipelines.base import TranslationPipeline
 from pipelines.images.formats import ImageError, read_image
 from pipelines.images.provenance import KEYWORD, make_record, pixel_hash, read_record, save_png
+from pipelines.oeft.settings import OEFTSettings
 
 COLOR = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PICTURE = Image.fromarray(COLOR)
@@ -34,7 +35,8 @@ class GainPipeline(TranslationPipeline):
 def record(tmp_path):
     PICTURE.save(tmp_path / "grüße.png")
     inputs = {"image": [read_image(tmp_path / "grüße.png")], "exemplar": [PICTURE]}
-    return make_record(GainPipeline(Gain()), inputs=inputs, arguments={"num_steps": 3, "preset": None}, seed=7)
+    arguments = {"num_steps": 3, "settings": OEFTSettings()}
+    return make_record(GainPipeline(Gain()), inputs=inputs, arguments=arguments, seed=7)
 
 
 def test_the_record_says_how_the_picture_was_made(record, tmp_path):
@@ -46,7 +48,9 @@ def test_the_record_says_how_the_picture_was_made(record, tmp_path):
     }
     assert record["pipeline"] == "GainPipeline"
     assert (record["checkpoint"], record["revision"], record["sha256"]) == (None, None, {})
-    assert (record["arguments"], record["seed"]) == ({"num_steps": 3, "preset": None}, 7)
+    assert record["arguments"]["num_steps"] == 3
+    assert OEFTSettings(**record["arguments"]["settings"]) == OEFTSettings()
+    assert record["seed"] == 7
     assert (record["device"], record["dtype"], record["threads"]) == ("cpu", "float32", torch.get_num_threads())
     assert torch.__version__.startswith(record["versions"]["torch"])
     assert {"python", "diffusers", "numpy", "pillow"} < record["versions"].keys()
