@@ -52,15 +52,21 @@ def describe_components(checkpoint_id: str) -> dict[str, ComponentShape]:
 
     Raises:
         UnknownCheckpointError: there is no such checkpoint.
+        CheckpointError: this version does not have its pipeline or one of its networks.
     """
     checkpoint = get_checkpoint(checkpoint_id)
     # By name, when it is called: the methods are above this layer.
-    pipeline_class = getattr(importlib.import_module("pipelines"), checkpoint.pipeline)
+    pipeline_class = getattr(importlib.import_module("pipelines"), checkpoint.pipeline, None)
+    networks = getattr(pipeline_class, "network_classes", {})
+    wanted = {source["network"] for source in checkpoint.source.get("components", {}).values()}
+    if pipeline_class is None or not wanted <= networks.keys():
+        missing = ", ".join(sorted(wanted - networks.keys())) or checkpoint.pipeline
+        raise CheckpointError(f"Checkpoint {checkpoint_id!r} is for {missing}, which this version does not have.")
     if "components" in checkpoint.source:
         return {
             name: ComponentShape(
                 json.dumps(source, sort_keys=True),
-                _build(pipeline_class.network_classes[source["network"]], source.get("config", {})),
+                _build(networks[source["network"]], source.get("config", {})),
             )
             for name, source in checkpoint.source["components"].items()
         }

@@ -9,6 +9,7 @@ import pipelines
 from pipelines.base import TranslationPipeline
 from pipelines.hub.components import NotDownloaded, describe_components
 from pipelines.hub.devices import DeviceManager
+from pipelines.hub.errors import CheckpointError
 from pipelines.hub.verify import file_sha256
 from pipelines.networks.vgg import VGGBackbone
 
@@ -98,6 +99,13 @@ def test_a_single_component_file_of_another_repository(register):
     one, two = describe_components("one")["backbone"], describe_components("two")["backbone"]
     assert sum(value.numel() for value in one.module.parameters()) == 3 * 4 * 9 + 4 + 4 * 6 * 9 + 6
     assert one.key == two.key
+
+
+def test_a_pipeline_that_this_version_lacks_is_named(register, monkeypatch):
+    register({"tiny": ({"bundled": "tiny"}, [])})
+    monkeypatch.delattr(pipelines, "TinyPipeline")
+    with pytest.raises(CheckpointError, match="'tiny' is for TinyPipeline, which this version does not have"):
+        describe_components("tiny")
 
 
 def test_a_manager_of_real_pipelines_shares_what_they_share(register, tmp_path):

@@ -1,0 +1,116 @@
+"""The doctor, with a registry of its own and settings that take no time."""
+
+import argparse
+import json
+
+import pytest
+import torch
+
+from pipelines.commands import doctor, probe
+from pipelines.hub import registry
+from pipelines.oeft.settings import OEFTSettings
+from tests.tiny import TINY_SETTINGS, tiny_oeft
+
+REMOTE = {
+    "repo_id": "timm/vgg19.tv_in1k",
+    "filename": "model.safetensors",
+    "revision": "main",
+    "network": "VGGBackbone",
+}
+
+
+@pytest.fixture
+def entries(tmp_path, monkeypatch):
+    """The registry: a bundled starter and a checkpoint that is elsewhere. Changes are written by `write`."""
+    tiny_oeft().save_pretrained(tmp_path / "starter")
+    common = {"task": "exemplar", "pipeline": "OEFTPipeline", "license": "apache-2.0", "training_data": "None."}
+    found = [
+        {"id": "starter", "title": "Starter", "source": {"bundled": "starter"}, **common},
+        {"id": "far", "title": "Far", "source": {"components": {"backbone": REMOTE}}, **common},
+    ]
+    path = tmp_path / "checkpoints.json"
+    path.write_text(json.dumps(found))
+    monkeypatch.setattr(registry, "REGISTRY_FILE", path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRANSLATION_HUB_CACHE", str(tmp_path / "assembled"))
+    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
+    monkeypatch.setattr(
+        probe, "PRESETS", {"long": OEFTSettings(**vars(TINY_SETTINGS) | {"num_steps": 9}), "short": TINY_SETTINGS}
+    )
+    return path
+
+
+def call(*words):
+    parser = argparse.ArgumentParser()
+    doctor.add_parser(parser.add_subparsers())
+    return doctor.run(parser.parse_args(["doctor", *words]))
+
+
+def test_json_holds_everything(entries, capsys):
+    assert call("--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["machine"]["device"] == "cpu"
+    assert report["machine"]["memory"] > report["machine"]["memory_free"] > 0
+    assert report["machine"]["settings"]["TRANSLATION_HUB_DEVICE"] == "cpu"
+    assert report["packages"]["torch"] == torch.__version__.split("+")[0]
+    starter, far = report["checkpoints"]
+    assert (starter["where"], starter["pinned"], starter["error"]) == ("bundled", False, None)
+    assert starter["bytes"] == sum(path.stat().st_size for path in (entries.parent / "starter").rglob("*.*"))
+    assert (far["where"], far["bytes"]) == ("to download", None)
+    rows = {row["component"]: row for row in report["device_map"]}
+    assert rows["starter.backbone"]["loaded_on"] == "cpu"
+    assert rows["starter.backbone"]["bytes"] == 4 * (3 * 4 * 9 + 4 + 4 * 8 * 9 + 8)
+    assert rows["far.backbone"]["bytes"] == 80_097_536  # VGG-19 without its classifier, in fp32
+    assert rows["far.backbone"]["loaded_on"] is None
+    short, long, skipped = report["estimates"]
+    assert (short["run"], long["run"]) == ("preset short, 3 steps", "preset long, 9 steps")
+    assert short["estimated_seconds"] > 0
+    assert long["estimated_seconds"] > 0
+    assert (skipped["checkpoint"], skipped["estimated_seconds"]) == ("far", None)
+    assert skipped["reason"] == "not measured: its files are not here"
+    assert report["problems"] == []
+
+
+def test_the_table_says_the_same(entries, capsys):
+    assert call() == 0
+    text = capsys.readouterr().out
+    for words in (
+        "starter  OEFTPipeline  bundled",
+        "to download  size unknown  not pinned",
+        "Estimated time of a run",
+    ):
+        assert words in text
+    assert "preset short, 3 steps  about " in text
+    assert "Problems" not in text
+
+
+def test_a_bundled_checkpoint_that_is_broken_is_a_problem(entries, capsys):
+    weights = entries.parent / "starter" / "backbone" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert call() == 1
+    assert "cut off" in capsys.readouterr().out.split("Problems")[1]
+
+
+def test_a_bundled_checkpoint_that_is_missing_is_a_problem_also_without_the_probe(entries, capsys):
+    (entries.parent / "starter").rename(entries.parent / "elsewhere")
+    assert call("--no-probe") == 1
+    text = capsys.readouterr().out
+    assert "broken" in text
+    assert "Estimated time" not in text
+
+
+def test_a_wrong_setting_and_a_wrong_registry_are_problems(entries, monkeypatch, capsys):
+    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "tpu")
+    assert call() == 1
+    assert "TRANSLATION_HUB_DEVICE is 'tpu'" in capsys.readouterr().out
+    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
+    entries.write_text("{}")
+    assert call("--json") == 1
+    assert "must hold a list of entries" in json.loads(capsys.readouterr().out)["problems"][0]
+
+
+def test_the_probe_ends_in_time(monkeypatch):
+    monkeypatch.setattr(probe, "PRESETS", {"short": TINY_SETTINGS, "long": TINY_SETTINGS})
+    first, second = probe.estimate_exemplar("starter", tiny_oeft(), limit=1e-9)
+    assert (first.estimated_seconds, second.estimated_seconds) == (None, None)
+    assert second.reason.startswith("not measured: ")
