@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pipelines.commands import doctor, probe
 from pipelines.hub import registry
+from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
 from tests.tiny import TINY_SETTINGS, tiny_oeft
 
@@ -114,3 +116,12 @@ def test_the_probe_ends_in_time(monkeypatch):
     first, second = probe.estimate_exemplar("starter", tiny_oeft(), limit=1e-9)
     assert (first.estimated_seconds, second.estimated_seconds) == (None, None)
     assert second.reason.startswith("not measured: ")
+
+
+def test_an_estimate_counts_every_step(monkeypatch):
+    many = OEFTSettings(**vars(TINY_SETTINGS) | {"num_steps": 10_000})
+    monkeypatch.setattr(probe, "PRESETS", {"short": TINY_SETTINGS, "long": many})
+    monkeypatch.setattr(OEFTRun, "step", lambda self: SimpleNamespace(seconds=2.0))
+    short, long = probe.estimate_exemplar("starter", tiny_oeft())
+    assert short.estimated_seconds == pytest.approx(2.0 * 3, abs=1)  # and the start and the rendering, tiny ones
+    assert long.estimated_seconds == pytest.approx(2.0 * 10_000, abs=1)
