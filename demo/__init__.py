@@ -1,0 +1,1 @@
+"""The Gradio app: a frame, and one tab a task."""

@@ -1,0 +1,27 @@
+"""The frame around the tabs."""
+
+import gradio as gr
+
+from demo.settings import DemoSettings, on_space
+from demo.tab_about import about_rows, build_about, device_in_words
+from demo.tab_exemplar import ExemplarTab
+
+TITLE = "Image Translation Hub"
+
+
+def build(settings: DemoSettings) -> gr.Blocks:
+    """Build the app; theme and styles are given to `launch`."""
+    keep = settings.keep_minutes * 60
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(keep, keep)) as demo:
+        with gr.Row(elem_id="head"):
+            gr.HTML(f"<h1>{TITLE}</h1><p>One picture's shapes, another one's colors.</p>", container=False)
+            gr.HTML(device_in_words(), elem_id="device", container=False)
+            gr.DuplicateButton(visible=on_space(), elem_id="duplicate", size="sm", scale=0)
+        with gr.Tabs():
+            with gr.Tab("Exemplar", id="exemplar"):
+                exemplar = ExemplarTab(settings)
+            with gr.Tab("About", id="about"):
+                tables = build_about()
+        demo.load(about_rows, None, tables, queue=False, api_visibility="private")
+        demo.unload(exemplar.leave)
+    return demo.queue(max_size=settings.queue_size)

@@ -1,0 +1,103 @@
+"""Pictures on their way in and out of the app."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFilter
+
+from pipelines.images.formats import ImageError, ReadImage, fit_to_area, read_image, resize, to_output
+
+SHOWN_SIDE = 768  # pixels; larger pictures are sent to the browser scaled down, except for the result
+SPOT = 0.06  # radius of the mark on a picture, in diagonals
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a visitor gave.
+
+    Attributes:
+        value: what the pipeline takes: the file itself, or the scaled picture where it was too large.
+        name: the file's own name, without its folder.
+        shown: at most `SHOWN_SIDE` pixels a side, for the screen.
+        size: width and height of `value`, pixels.
+        notes: sentences on what was done to it.
+    """
+
+    value: str | Image.Image
+    name: str
+    shown: Image.Image
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+def read_upload(path: str | None, role: str, max_pixels: int) -> Picture:
+    """Read an uploaded file.
+
+    Args:
+        path: the file; None when there is none.
+        role: "source" or "exemplar".
+        max_pixels: a larger picture is scaled down to about this area.
+
+    Raises:
+        ImageError: there is none, or it cannot be used.
+    """
+    if path is None:
+        raise ImageError(f"Add {'a source' if role == 'source' else 'an exemplar'} picture first.")
+    name = Path(path).name
+    try:
+        read = read_image(path, name=role)
+    except ImageError as error:
+        raise ImageError(str(error).replace(f"`{role}` ({path})", f"The {role} ({name})")) from error
+    if read.width * read.height <= max_pixels:
+        return Picture(str(path), name, _shown(read), (read.width, read.height), read.notes)
+    height, width = fit_to_area(read.height, read.width, max_pixels, 1)
+    note = f"The {role} was scaled from {read.width} x {read.height} to {width} x {height} pixels."
+    scaled = ReadImage(resize(read.pixels, (height, width)))
+    return Picture(to_output([scaled.pixels], "pil")[0], name, _shown(scaled), (width, height), (*read.notes, note))
+
+
+def _shown(image: ReadImage) -> Image.Image:
+    scale = min(1.0, SHOWN_SIDE / max(image.height, image.width))
+    size = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+    return to_output([image.pixels if scale == 1 else resize(image.pixels, size)], "pil")[0]
+
+
+def for_screen(image: Image.Image) -> Image.Image:
+    """Return a copy that is at most `SHOWN_SIDE` pixels a side."""
+    shown = image.copy()
+    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return shown
+
+
+def mark(image: Image.Image, x: float, y: float) -> Image.Image:
+    """Draw a ring around a place.
+
+    Args:
+        image: RGB.
+        x: column, pixels.
+        y: row, pixels.
+    """
+    marked = image.copy()
+    radius = SPOT * (image.width**2 + image.height**2) ** 0.5 / 2
+    draw = ImageDraw.Draw(marked)
+    for color, width, extra in (("black", 5, 1), ("white", 3, 0)):  # seen on light and on dark ground
+        box = (x - radius - extra, y - radius - extra, x + radius + extra, y + radius + extra)
+        draw.ellipse(box, outline=color, width=width)
+    return marked
+
+
+def light_up(image: Image.Image, x: float, y: float) -> Image.Image:
+    """Darken a picture except around a place, and mark the place; arguments as in `mark`."""
+    radius = 2 * SPOT * (image.width**2 + image.height**2) ** 0.5 / 2
+    light = Image.new("L", image.size, 0)
+    ImageDraw.Draw(light).ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    light = light.filter(ImageFilter.GaussianBlur(radius / 3))
+    dark = image.point(lambda value: int(value * 0.35))
+    return mark(Image.composite(image, dark, light), x, y)
+
+
+def file_name(source: str, checkpoint: str, seed: int) -> str:
+    """Name a result after the source, such as `cat-oeft-starter-seed7.png`."""
+    stem = re.sub(r"[^\w-]+", "-", Path(source).stem).strip("-")[:60] or "picture"
+    return f"{stem}-{checkpoint}-seed{seed}.png"

@@ -1,0 +1,90 @@
+"""Code that repeats a run."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+_PYTHON = """\
+import torch
+
+from pipelines import OEFTPipeline
+{imports}
+pipe = OEFTPipeline.from_pretrained("{checkpoint}")
+output = pipe(
+    "{image}",
+    exemplar="{exemplar}",
+{settings}
+    generator=torch.Generator().manual_seed({seed}),
+)
+output.images[0].save("{output}")
+"""
+
+_CLIENT = """\
+from gradio_client import Client, handle_file
+
+client = Client("{address}")
+picture, details = client.predict(
+    image=handle_file("{image}"),
+    exemplar=handle_file("{exemplar}"),
+    checkpoint="{checkpoint}",
+    preset="{preset}",
+    num_steps={num_steps},
+    seed={seed},
+    augment={augment},
+    api_name="/translate_exemplar",
+)
+place = client.predict(x=100, y=100, api_name="/correspondence")
+"""
+
+_COMMAND = """\
+python -m pipelines translate {checkpoint} \\
+    --image "{image}" --exemplar "{exemplar}" \\
+    --preset {preset} --num-steps {num_steps} --seed {seed} \\
+    --output "{output}"
+"""
+
+
+@dataclass(frozen=True)
+class Snippets:
+    """The same run three times, ready to copy."""
+
+    python: str
+    command: str
+    client: str
+
+
+def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
+    """Write the code that repeats a run.
+
+    Args:
+        record: of the run, as it stands in the PNG.
+        output: name of the file to write.
+        address: where the app is reached, when it is not a Space.
+    """
+    augment = record["arguments"].get("augment", True)
+    values = {
+        "checkpoint": record["checkpoint"],
+        "preset": record["arguments"]["preset"],
+        "num_steps": record["arguments"]["num_steps"],
+        "seed": record["seed"],
+        "image": _quoted(record["inputs"]["image"][0]["name"]),
+        "exemplar": _quoted(record["inputs"]["exemplar"][0]["name"]),
+        "output": output,
+        "augment": augment,
+        "address": os.environ.get("SPACE_ID") or address,
+    }
+    if augment:
+        values["imports"] = ""
+        values["settings"] = f'    preset="{values["preset"]}",\n    num_steps={values["num_steps"]},'
+        command = _COMMAND.format(**values)
+    else:
+        values["imports"] = "from pipelines.oeft.settings import OEFTSettings\n"
+        preset = f'OEFTSettings.preset("{values["preset"]}", num_steps={values["num_steps"]}, augment=False)'
+        values["settings"] = f"    settings={preset},"
+        command = "# The command line has no switch for online augmentation; use Python.\n"
+    return Snippets(_PYTHON.format(**values), command, _CLIENT.format(**values))
+
+
+def _quoted(name: str) -> str:
+    """Make a file name safe inside double quotes, in Python and in a shell."""
+    return "".join("_" if character in '"\\$`' else character for character in name)

@@ -1,0 +1,66 @@
+"""The About tab: what runs here, on what, and whose it is."""
+
+import gradio as gr
+import torch
+
+import pipelines
+from demo.devices import device_manager, is_here
+from pipelines.hub.registry import Checkpoint
+
+INTRODUCTION = """
+### Exemplar
+Two copies of a small network look at the source and at the exemplar, and are fine-tuned on this one pair until places
+of the one find their counterparts in the other. Then the exemplar's colors move to the source's places. It is the
+correspondence fine-tuning of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
+
+Pictures stay on this machine and are deleted after a while. Code: Apache-2.0.
+"""
+CHECKPOINT_HEADERS = ["Checkpoint", "Task", "Here", "License", "Trained on"]
+DEVICE_HEADERS = ["Network", "Kind", "Size", "Device", "State"]
+
+
+def build_about() -> list[gr.Dataframe]:
+    """Draw the tab; returns the tables that `about_rows` fills."""
+    gr.Markdown(INTRODUCTION)
+    gr.Markdown("### Checkpoints")
+    checkpoints = gr.Dataframe(headers=CHECKPOINT_HEADERS, interactive=False, wrap=True, elem_id="checkpoints")
+    gr.Markdown("### What runs here")
+    devices = gr.Dataframe(headers=DEVICE_HEADERS, interactive=False, wrap=True, elem_id="devices")
+    return [checkpoints, devices]
+
+
+def about_rows() -> tuple[list[list[str]], list[list[str]]]:
+    """Return the rows of both tables as things stand now."""
+    entries = pipelines.list_checkpoints()
+    here = {entry.id: is_here(entry) for entry in entries}
+    return [_checkpoint_row(entry, here[entry.id]) for entry in entries], _device_rows(
+        [entry.id for entry in entries if here[entry.id]]
+    )
+
+
+def device_in_words() -> str:
+    """Return the device's name, such as "Runs on the CPU, 2 threads"."""
+    device = device_manager().device
+    if device.type == "cuda":
+        return f"Runs on {torch.cuda.get_device_name(device)}"
+    return f"Runs on the CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Runs on Apple's GPU"
+
+
+def _checkpoint_row(entry: Checkpoint, here: bool) -> list[str]:
+    return [entry.title, entry.task, "yes" if here else "not downloaded", entry.license, entry.training_data]
+
+
+def _device_rows(checkpoint_ids: list[str]) -> list[list[str]]:
+    manager = device_manager()
+    for checkpoint_id in checkpoint_ids:
+        manager.add(checkpoint_id)
+    return [
+        [
+            row.component,
+            row.class_name,
+            f"{row.bytes / 1e6:.1f} MB",
+            row.device,
+            row.state if row.loaded_on else "not loaded",
+        ]
+        for row in manager.report()
+    ]

@@ -1,0 +1,267 @@
+"""The Exemplar tab: a source and an exemplar in, the source in the exemplar's colors out."""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.devices import usable_checkpoints
+from demo.errors import in_plain_words
+from demo.examples import read_examples
+from demo.exemplar_layout import ExemplarLayout
+from demo.exemplar_run import Finished, Job, Preview, translate
+from demo.lookup import Answered, confidence_in_words
+from demo.pictures import Picture, file_name, for_screen, light_up, mark, read_upload
+from demo.settings import DemoSettings
+from demo.snippets import snippets_for
+from demo.stopping import StopFiles
+from demo.widgets import duration_in_words, progress_line
+from pipelines.images.limits import ImageError
+from pipelines.images.provenance import save_png
+from pipelines.oeft.settings import PRESETS
+
+HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}  # shared by the heavy events of all tabs
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+LARGEST_SEED = 2**31 - 1
+CLICK = "Click a point of the result."
+
+
+class ExemplarTab(ExemplarLayout):
+    """The tab with its handlers; made inside a `gr.Tab`.
+
+    Its public endpoints are `translate_exemplar`, `stop_exemplar` and `correspondence`.
+
+    Args:
+        settings: of the app.
+    """
+
+    def __init__(self, settings: DemoSettings):
+        self.settings = settings
+        self.stop_files = StopFiles()
+        self.examples = read_examples()
+        super().__init__(usable_checkpoints("exemplar"), self.examples, settings.keep_minutes * 60)
+        self._wire()
+        self._publish()
+
+    @property
+    def _asked(self) -> list:
+        return [self.source, self.exemplar, self.checkpoint, self.preset, self.num_steps, self.seed, self.augment]
+
+    def _wire(self) -> None:
+        """Connect what a visitor of the page does."""
+        self.source.upload(in_plain_words(self._check_source), self.source, queue=False, **PRIVATE)
+        self.exemplar.upload(in_plain_words(self._check_exemplar), self.exemplar, queue=False, **PRIVATE)
+        self.preset.change(
+            lambda preset: PRESETS[preset].num_steps, self.preset, self.num_steps, queue=False, **PRIVATE
+        )
+        begin = self.go.click(self._begin, None, [self.go, self.stop], queue=False, **PRIVATE)
+        run = begin.then(
+            in_plain_words(self._run),
+            [*self._asked, self.new_seed],
+            self.outputs,
+            show_progress="minimal",
+            show_progress_on=self.progress,
+            **HEAVY,
+            **PRIVATE,
+        )
+        run.then(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        self.stop.click(self._stop, None, self.progress, queue=False, **PRIVATE)
+        clicked = [self.picker, self.found, self.words]
+        self.picker.select(in_plain_words(self._point), self.answered, clicked, show_progress="hidden", **PRIVATE)
+        self.table.click(
+            in_plain_words(self._example), self.table, self.example_outputs, show_progress="hidden", queue=False,
+            **PRIVATE,
+        )  # fmt: skip
+
+    def _publish(self) -> None:
+        """Connect the endpoints for scripts."""
+        outputs = [self.api_picture, self.api_details, self.answered]
+        self.api_run.click(
+            in_plain_words(self.translate_exemplar), self._asked, outputs, api_name="translate_exemplar", **HEAVY
+        )
+        self.api_stop.click(self.stop_exemplar, None, self.api_details, api_name="stop_exemplar", queue=False)
+        where = [self.x, self.y, self.answered]
+        self.api_place.click(
+            in_plain_words(self.correspondence), where, self.api_details, api_name="correspondence", queue=False
+        )
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor has closed the page: what still runs for them stops."""
+        self.stop_files.stop(request.session_hash or "")
+
+    def translate_exemplar(
+        self,
+        image: str,
+        exemplar: str,
+        checkpoint: str,
+        preset: str,
+        num_steps: int,
+        seed: int,
+        augment: bool,
+        request: gr.Request,
+    ) -> Iterator[tuple]:
+        """Give a picture the colors of another. Iterate over a submitted job to see its steps.
+
+        Returns the PNG, which carries the record of how it was made, and the details of the run.
+        """
+        pair = self._read_pair(image, exemplar)
+        for event in self._events(pair, checkpoint, preset, num_steps, seed, augment, request):
+            if isinstance(event, Preview):
+                yield None, {"step": event.step, "num_steps": event.num_steps, "loss": event.loss}, gr.skip()
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    yield self._save(event, folder), _details(event, pair), _answered(event, pair)
+
+    def stop_exemplar(self, request: gr.Request) -> dict:
+        """Stop this client's run; it ends with its best so far."""
+        return {"stopped": self.stop_files.stop(request.session_hash or "")}
+
+    def correspondence(self, x: float, y: float, answered: Answered | None) -> dict:
+        """Say where in the exemplar the color of a pixel of this client's last result came from."""
+        if answered is None:
+            raise ImageError("There is no result to ask about; translate a pair first.")
+        width, height = answered.size
+        if not (0 <= x < width and 0 <= y < height):
+            raise ImageError(f"({x:g}, {y:g}) lies outside of the result, which is {width} x {height} pixels.")
+        place = answered.lookup.at(x, y)
+        words = confidence_in_words(place.confidence)
+        return {"x": place.x, "y": place.y, "confidence": place.confidence, "words": words}
+
+    def _check_source(self, path: str | None) -> None:
+        _tell(read_upload(path, "source", self.settings.max_result_pixels))
+
+    def _check_exemplar(self, path: str | None) -> None:
+        _tell(read_upload(path, "exemplar", self.settings.max_result_pixels))
+
+    def _begin(self, request: gr.Request) -> dict:
+        self.stop_files.announce(request.session_hash or "")
+        return {self.go: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
+
+    def _end(self, request: gr.Request) -> dict:
+        self.stop_files.forget(request.session_hash or "")
+        return {self.go: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
+
+    def _stop(self, request: gr.Request) -> Any:
+        stopping = self.stop_files.stop(request.session_hash or "")
+        return progress_line("Stopping; the best so far is on its way.") if stopping else gr.skip()
+
+    def _run(
+        self, source: str, exemplar: str, checkpoint: str, preset: str, num_steps: int, seed: int, augment: bool,
+        new_seed: bool, request: gr.Request,
+    ) -> Iterator[dict]:  # fmt: skip
+        """Translate on the page: previews in the slider, then the result and all that can be done with it."""
+        pair = self._read_pair(source, exemplar)
+        if new_seed:
+            seed = random.SystemRandom().randint(0, LARGEST_SEED)
+        yield {self.progress: progress_line("Preparing ...", 0), self.download: gr.DownloadButton(interactive=False)}
+        for event in self._events(pair, checkpoint, preset, num_steps, seed, augment, request):
+            if isinstance(event, Preview):
+                share = event.step / event.num_steps
+                left = duration_in_words(event.seconds_left)
+                text = f"Step {event.step} of {event.num_steps} · loss {event.loss:.2f} · {left} left"
+                warped = event.warped.resize(pair[0].shown.size)
+                yield {self.slider: (pair[0].shown, warped), self.progress: progress_line(text, share)}
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    path = self._save(event, folder)
+                    answered = _answered(event, pair)
+                    yield {
+                        **self._show(
+                            (pair[0].value, event.image), path, event.record, answered, _summary(event), request
+                        ),
+                        self.seed: seed,
+                    }
+
+    def _example(self, index: int, request: gr.Request) -> dict:
+        example = self.examples[index]
+        source, exemplar, result = example.files
+        steps = example.record["arguments"]["num_steps"]
+        text = f"Example, made here before in {steps} steps with {example.record['checkpoint']}"
+        shown = self._show((source, result), result, example.record, example.answered(), text, request)
+        return {**shown, self.source: source, self.exemplar: exemplar}
+
+    def _point(self, answered: Answered, event: gr.SelectData) -> tuple:
+        """Light up where the clicked color came from."""
+        column, row = event.index
+        across = answered.size[0] / answered.result.width
+        place = self.correspondence((column + 0.5) * across, (row + 0.5) * across, answered)
+        scale = answered.exemplar.width / answered.exemplar_size[0]
+        found = light_up(answered.exemplar, place["x"] * scale, place["y"] * scale)
+        return mark(answered.result, column, row), found, f"{place['words'].capitalize()} ({place['confidence']:.0%})."
+
+    def _show(
+        self, before_after: tuple, png: str, record: dict, answered: Answered, text: str, request: gr.Request
+    ) -> dict:
+        snippets = snippets_for(record, Path(png).name, request.headers.get("origin") or "http://127.0.0.1:7860")
+        return {
+            self.slider: before_after,
+            self.progress: progress_line(text),
+            self.answered: answered,
+            self.asking: gr.Group(visible=True),
+            self.picker: answered.result,
+            self.found: answered.exemplar,
+            self.words: CLICK,
+            self.download: gr.DownloadButton(value=png, interactive=True),
+            self.code: gr.Accordion(visible=True),
+            self.python: snippets.python,
+            self.command: snippets.command,
+            self.client: snippets.client,
+        }
+
+    def _read_pair(self, source: str | None, exemplar: str | None) -> tuple[Picture, Picture]:
+        limit = self.settings.max_result_pixels
+        return read_upload(source, "source", limit), read_upload(exemplar, "exemplar", limit)
+
+    def _events(
+        self, pair: tuple[Picture, Picture], checkpoint: str, preset: str, num_steps: int, seed: int, augment: bool,
+        request: gr.Request,
+    ) -> Iterator[Preview | Finished]:  # fmt: skip
+        if checkpoint is None:
+            raise ImageError("No checkpoint for this task is on this machine.")
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ImageError(f"The seed is {seed}; a whole number from 0 to {LARGEST_SEED} is accepted.")
+        session = request.session_hash or ""
+        source, other = pair
+        job = Job(
+            checkpoint, source.value, other.value, (source.name, other.name), preset, int(num_steps), augment,
+            int(seed), self.stop_files.announce(session),
+        )  # fmt: skip
+        try:
+            yield from translate(job)
+        finally:
+            self.stop_files.forget(session)
+
+    @staticmethod
+    def _save(event: Finished, folder: str) -> str:
+        source = event.record["inputs"]["image"][0]["name"]
+        path = Path(folder) / file_name(source, event.record["checkpoint"], event.record["seed"])
+        save_png(event.image, path, event.record)
+        return str(path)
+
+
+def _answered(event: Finished, pair: tuple[Picture, Picture]) -> Answered:
+    return Answered(for_screen(event.image), pair[1].shown, event.image.size, pair[1].size, event.lookup)
+
+
+def _summary(event: Finished) -> str:
+    how = f"Stopped after {event.steps} steps" if event.stopped else f"{event.steps} steps"
+    return f"{how} in {duration_in_words(event.seconds)} · best after {event.best_step} · seed {event.record['seed']}"
+
+
+def _details(event: Finished, pair: tuple[Picture, Picture]) -> dict:
+    return {
+        "steps": event.steps,
+        "best_step": event.best_step,
+        "stopped": event.stopped,
+        "seconds": round(event.seconds, 2),
+        "seed": event.record["seed"],
+        "notes": [note for picture in pair for note in picture.notes],
+    }
+
+
+def _tell(picture: Picture) -> None:
+    for note in picture.notes:
+        gr.Info(note)

@@ -1,0 +1,73 @@
+"""How the app looks: one calm theme, one accent color, the system's own fonts."""
+
+from typing import Any
+
+import gradio as gr
+
+from demo.settings import DemoSettings
+
+THEME = gr.themes.Base(
+    primary_hue=gr.themes.colors.teal,
+    secondary_hue=gr.themes.colors.teal,
+    neutral_hue=gr.themes.colors.stone,
+    radius_size=gr.themes.sizes.radius_md,
+    font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"],
+    font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+).set(
+    body_background_fill="*neutral_50",
+    body_background_fill_dark="*neutral_950",
+    block_background_fill="white",
+    block_background_fill_dark="*neutral_900",
+    block_border_width="1px",
+    block_shadow="none",
+    block_label_background_fill="transparent",
+    block_label_background_fill_dark="transparent",
+    block_label_border_width="0px",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_hover_dark="*primary_500",
+    button_primary_text_color="white",
+    slider_color="*primary_600",
+)
+
+CSS = """
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+#head { align-items: center; flex-wrap: nowrap; gap: 12px; }
+#head h1 { font-size: 1.35rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
+#head p { margin: 0; color: var(--body-text-color-subdued); }
+#device { text-align: right; color: var(--body-text-color-subdued); font-size: .85rem; }
+.pair { flex-wrap: nowrap !important; }
+.pair > * { min-width: 0 !important; }
+.under { align-items: center; flex-wrap: nowrap !important; min-height: 44px; }
+.progress-line { height: 38px; display: flex; flex-direction: column; justify-content: center; gap: 6px;
+  font-variant-numeric: tabular-nums; }
+.progress-line span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.progress-line .bar { height: 4px; border-radius: 2px; background: var(--border-color-primary); overflow: hidden; }
+.progress-line .bar div { height: 100%; background: var(--color-accent); transition: width .3s linear; }
+#progress { min-height: 38px; }
+#slider { min-height: 440px; }
+.ask { padding: 8px 12px 4px; min-height: 32px; }
+#picker img { cursor: crosshair; }
+#examples img { height: 64px; width: 86px; object-fit: cover; border-radius: 4px; }
+#examples table { width: auto; }
+.generating { border-color: transparent !important; animation: none !important; }
+@media (max-width: 640px) {
+  .gradio-container { padding: 8px !important; }
+  #device { display: none; }
+  #slider, #slider > * { min-height: 0; }
+}
+"""
+
+
+def launch_options(settings: DemoSettings) -> dict[str, Any]:
+    """Return the arguments of `demo.launch`."""
+    return {
+        "theme": THEME,
+        "css": CSS,
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "max_file_size": settings.max_upload_megabytes * 2**20,
+        "state_session_capacity": settings.max_sessions,
+        "ssr_mode": False,
+    }

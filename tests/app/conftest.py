@@ -1,0 +1,117 @@
+"""One server for the whole session: the real app over a tiny network, with tiny presets."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines import OEFTPipeline
+from pipelines.networks.vgg import VGGBackbone
+from pipelines.oeft import settings as oeft_settings
+
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+                      "--disable-component-update", "--no-first-run"]  # fmt: skip
+TINY = {"size": 64, "grid": 16, "render_grid": 16, "contrastive_places": 64}
+SECONDS = 1000  # a Playwright timeout is in milliseconds
+
+
+@pytest.fixture(scope="session")
+def app_environment(tmp_path_factory):
+    """A registry with one tiny checkpoint, and presets that take milliseconds a step."""
+    folder = tmp_path_factory.mktemp("app")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = VGGBackbone(blocks=((8,), (8,), (16,)), taps=("relu2_1", "relu3_1"))
+    OEFTPipeline(backbone=backbone).save_pretrained(folder / "tiny")
+    entry = {
+        "id": "oeft-starter",
+        "title": "Tiny",
+        "task": "exemplar",
+        "pipeline": "OEFTPipeline",
+        "source": {"bundled": "tiny"},
+        "license": "apache-2.0",
+        "training_data": "Nothing.",
+    }
+    (folder / "checkpoints.json").write_text(json.dumps([entry]))
+    presets = {
+        "paper": oeft_settings.OEFTSettings(num_steps=200, **TINY),
+        "balanced": oeft_settings.OEFTSettings(num_steps=60, **TINY),
+        "fast": oeft_settings.OEFTSettings(num_steps=20, **TINY),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRANSLATION_HUB_CHECKPOINTS", str(folder / "checkpoints.json"))
+        patch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
+        patch.setenv("TRANSLATION_HUB_MAX_UPLOAD_MEGABYTES", "1")
+        patch.setenv("TRANSLATION_HUB_MAX_RESULT_PIXELS", "40000")
+        patch.setenv("TRANSLATION_HUB_MAX_PIXELS", "1000000")
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        for name, preset in presets.items():
+            patch.setitem(oeft_settings.PRESETS, name, preset)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def app_url(app_environment):
+    """The address of the running app."""
+    import app
+
+    demo = app.build(app.DemoSettings.from_environment())
+    _, url, _ = demo.launch(
+        **app.launch_options(app.DemoSettings.from_environment()),
+        server_name="127.0.0.1",
+        prevent_thread_lock=True,
+        quiet=True,
+    )
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> dict[str, Path]:
+    """Files as a visitor may bring them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+
+    def save(name: str, height: int, width: int) -> Path:
+        coarse = Image.fromarray(random.integers(0, 255, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(folder / name)
+        return folder / name
+
+    (folder / "broken.png").write_bytes(b"this is no picture")
+    return {
+        "source": save("my source.png", 96, 128),
+        "exemplar": save("exemplar.png", 100, 80),
+        "large": save("large.png", 300, 400),
+        "bomb": save("bomb.png", 1001, 1000),
+        "broken": folder / "broken.png",
+    }
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; skipped where there is none, unless TRANSLATION_HUB_REQUIRE_BROWSER=1."""
+    required = os.environ.get("TRANSLATION_HUB_REQUIRE_BROWSER") == "1"
+    give_up = pytest.fail if required else pytest.skip
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError:
+        give_up("playwright is not installed: pip install -r tests/requirements.txt")
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
+        except Error as error:
+            give_up(f"no Chromium can be started (set CHROMIUM, or `playwright install chromium`): {error}")
+        yield chromium
+        chromium.close()
+
+
+def find_chromium() -> str | None:
+    """A Chromium on this machine; None stands for Playwright's own."""
+    candidates = [os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    return next((path for name in candidates if name and (path := shutil.which(name))), None)

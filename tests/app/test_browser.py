@@ -1,0 +1,140 @@
+"""What a visitor does, in a headless Chromium."""
+
+import re
+from urllib.parse import urlparse
+
+import pytest
+
+from pipelines.images.provenance import read_record
+
+pytestmark = pytest.mark.browser
+
+
+class Visit:
+    """One page, and everything that went wrong on it."""
+
+    def __init__(self, browser, url, **options):
+        self.context = browser.new_context(viewport={"width": 1366, "height": 768}, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.problems, self.hosts = [], set()
+        self.page.on("console", lambda message: self._log(message))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(urlparse(request.url).hostname))
+        self.page.goto(url)
+        self.page.wait_for_selector("#go")
+
+    def _log(self, message):
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def upload(self, role, path):
+        self.page.set_input_files(f"#{role} input[type=file]", path)
+        self.page.wait_for_selector(f"#{role} img")
+
+    def text(self, selector):
+        return self.page.inner_text(selector)
+
+    def wait_for_text(self, selector, pattern, timeout=30_000):
+        self.page.wait_for_function(
+            "([selector, pattern]) => new RegExp(pattern).test(document.querySelector(selector)?.innerText)",
+            arg=[selector, pattern],
+            timeout=timeout,
+        )
+
+    def width_of_content(self):
+        return self.page.evaluate("document.documentElement.scrollWidth")
+
+    def check(self):
+        self.context.close()
+        assert self.problems == []
+        assert self.hosts <= {"127.0.0.1", None, ""}
+
+
+@pytest.fixture
+def visit(browser, app_url):
+    visit = Visit(browser, app_url)
+    yield visit
+    visit.check()
+
+
+def test_example_answers_at_once_and_can_be_asked(visit):
+    page = visit.page
+    page.locator("#examples tbody tr").first.click()
+    visit.wait_for_text("#progress", "Example, made here before", timeout=3_000)
+    assert page.locator("#slider img").count() == 2
+    page.wait_for_selector("#picker img")
+    before = page.get_attribute("#found img", "src")
+    page.locator("#picker img").click(position={"x": 100, "y": 100})
+    visit.wait_for_text("#words", "match|guess")
+    page.wait_for_function("before => document.querySelector('#found img').src !== before", arg=before)
+
+
+def test_run_stop_ask_and_download(visit, pictures, tmp_path):
+    page = visit.page
+    visit.upload("source", pictures["source"])
+    visit.upload("exemplar", pictures["exemplar"])
+    page.click("#advanced button")
+    page.fill("#num-steps input[type=number]", "200")
+    page.fill("#seed input", "11")
+    page.keyboard.press("Tab")
+    assert page.is_disabled("#stop")
+    slider = page.locator("#slider").bounding_box()
+
+    page.click("#go")
+    visit.wait_for_text("#progress", r"Step \d+ of 200 · loss [\d.]+ · .+ left")
+    first = visit.text("#progress")
+    page.wait_for_function("first => document.querySelector('#progress').innerText !== first", arg=first)
+    assert page.locator("#slider img").count() == 2
+    assert page.locator("#slider").bounding_box() == slider  # nothing jumps
+    assert page.is_disabled("#go")
+    page.click("#stop")
+    visit.wait_for_text("#progress", r"Stopped after \d+ steps in .+ seed 11")
+    page.wait_for_selector("#go:not([disabled])")
+
+    steps = int(re.search(r"after (\d+) steps", visit.text("#progress"))[1])
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename.endswith("oeft-starter-seed11.png")
+    download.value.save_as(tmp_path / "result.png")
+    record = read_record(tmp_path / "result.png")
+    assert record["arguments"] == {"preset": "balanced", "num_steps": steps}
+
+    page.locator("#picker img").click(position={"x": 60, "y": 50})
+    visit.wait_for_text("#words", r"(match|guess).*\(\d+%\)")
+    page.click("#code button")
+    visit.wait_for_text("#code-python", f"num_steps={steps}")
+    assert "manual_seed(11)" in visit.text("#code-python")
+    assert "--seed 11" in visit.text("#code-command")
+    assert 'api_name="/translate_exemplar"' in visit.text("#code-client")
+
+
+def test_broken_file_is_explained(visit, pictures):
+    visit.page.set_input_files("#source input[type=file]", pictures["broken"])
+    visit.wait_for_text("[data-testid=toast-body]", r"The source \(broken.png\) is not an image that can be read")
+    visit.problems = [problem for problem in visit.problems if "500" not in problem]
+
+
+def test_missing_picture_is_asked_for(visit, pictures):
+    visit.upload("source", pictures["source"])
+    visit.page.click("#go")
+    visit.wait_for_text("[data-testid=toast-body]", "Add an exemplar picture first.")
+    visit.page.wait_for_selector("#go:not([disabled])")
+
+
+def test_dark_mode_and_about(browser, app_url):
+    visit = Visit(browser, app_url + "?__theme=dark")
+    color = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(value) for value in re.findall(r"\d+", color)[:3]) < 60
+    visit.page.get_by_role("tab", name="About").click()
+    visit.wait_for_text("#checkpoints", "oeft-starter|Tiny")
+    visit.check()
+
+
+def test_narrow_screen_has_no_sideways_scrolling(visit):
+    visit.page.set_viewport_size({"width": 400, "height": 800})
+    visit.page.locator("#examples tbody tr").first.click()
+    visit.page.wait_for_selector("#picker img")
+    assert visit.width_of_content() <= 400
+    visit.page.get_by_role("tab", name="About").click()
+    assert visit.width_of_content() <= 400
