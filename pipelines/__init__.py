@@ -1,17 +1,28 @@
 """Image-to-image translation methods as diffusers pipelines."""
 
-import os
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from pipelines.base import TranslationPipeline
-from pipelines.hub.download import find_registered
-from pipelines.hub.errors import CheckpointError
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from pipelines.hub.registry import list_checkpoints
-from pipelines.hub.strict import read_index
-from pipelines.oeft.pipeline import OEFTPipeline
+
+if TYPE_CHECKING:
+    from pipelines.base import TranslationPipeline
+    from pipelines.oeft.pipeline import OEFTPipeline
 
 __all__ = ["OEFTPipeline", "list_checkpoints", "load_pipeline"]
+
+_MODULES = {"OEFTPipeline": "pipelines.oeft.pipeline"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a pipeline when it is asked for: diffusers and torch take seconds, and a command's help needs neither."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def load_pipeline(checkpoint: str | os.PathLike, **kwargs: Any) -> TranslationPipeline:
@@ -25,12 +36,16 @@ def load_pipeline(checkpoint: str | os.PathLike, **kwargs: Any) -> TranslationPi
         CheckpointError: it cannot be fetched complete and sound, does not fit, or names a class that is not here.
         UnknownCheckpointError: there is no such checkpoint id.
     """
+    from pipelines.base import TranslationPipeline
+    from pipelines.hub.download import find_registered
+    from pipelines.hub.errors import CheckpointError
+    from pipelines.hub.strict import read_index
+
     entry = find_registered(checkpoint)
     if entry is not None:
         name = entry.pipeline
     else:
         name = read_index(Path(TranslationPipeline.download(checkpoint, **kwargs)))["_class_name"]
-    pipeline_class = globals().get(name)
-    if not (isinstance(pipeline_class, type) and issubclass(pipeline_class, TranslationPipeline)):
+    if name not in _MODULES:
         raise CheckpointError(f"{os.fspath(checkpoint)!r} is for {name}, which this version does not have.")
-    return pipeline_class.from_pretrained(checkpoint, **kwargs)
+    return __getattr__(name).from_pretrained(checkpoint, **kwargs)

@@ -21,6 +21,7 @@ OPTIONS = {
     "exemplar": "--exemplar",
     "num_steps": "--num-steps",
     "preset": "--preset",
+    "settings": "--set",
     "generator": "--seed",
 }
 

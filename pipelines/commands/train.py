@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import train_classifier
+from pipelines.commands. import train_classifier
 
 
 def add_parser(subparsers) -> None:

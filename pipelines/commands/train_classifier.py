@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+
 from ..training.classifier_config import ClassifierConfig
-from .training_options import add_config_options, add_run_options, config_from, run_options
 
 if TYPE_CHECKING:
     from ..training.classifier import ClassifierTrainer

@@ -1,7 +1,9 @@
 """`python -m pipelines translate`: translate images with a checkpoint, or repeat a saved PNG."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
 from pipelines.commands import UsageError
 
@@ -20,6 +22,13 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--exemplar", type=Path, metavar="PATH", help="the exemplar, one for all images")
     parser.add_argument("--num-steps", type=int, metavar="N", help="optimization steps (default: the pipeline's)")
     parser.add_argument("--preset", metavar="NAME", help="named settings of the pipeline")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="change settings of the preset, such as augment=false",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
     parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
     parser.add_argument(
@@ -53,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.images.formats import read_image
 
     arguments = {name: getattr(args, name) for name in ("num_steps", "preset") if getattr(args, name) is not None}
+    if args.set:
+        arguments["settings"] = dict(args.set)
     shared = {} if args.exemplar is None else {"exemplar": args.exemplar}
     images, failed = batch.find_images(args.image)
     outputs = batch.plan_outputs(images, args.output, inputs=[*images, *shared.values()])
@@ -67,3 +78,14 @@ def run(args: argparse.Namespace) -> int:
     outcomes = failed + batch.run_all(images, outputs, translate)
     print(batch.table(outcomes))
     return 1 if any(outcome.failure for outcome in outcomes) else 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE; the value is JSON, or text that is not."""
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

@@ -171,8 +171,7 @@ def _place(
         clean_result=False,
         offload_buffers=True,
     )
+    number_of = {key: str(number) for number, group in enumerate(groups) for key in group}
     return {
-        key: device_map.get(f"{number}.{names[key]}", device_map.get(str(number), "cpu"))
-        for number, group in enumerate(groups)
-        for key in group
+        key: device_map.get(f"{number_of[key]}.{names[key]}", device_map.get(number_of[key], "cpu")) for key in modules
     }

@@ -17,16 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image, PngImagePlugin
 
 from pipelines.images.formats import ImageInput, ReadImage, read_image
 from pipelines.images.limits import ImageError
-
-if TYPE_CHECKING:
-    from pipelines.base import TranslationPipeline
 
 KEYWORD = "image-translation-hub"
 FORMAT = 1
@@ -49,7 +46,7 @@ _FIELDS = {
 
 
 def make_record(
-    pipe: "TranslationPipeline",
+    pipe: Any,
     *,
     inputs: Mapping[str, Sequence[ReadImage | ImageInput]],
     arguments: Mapping[str, Any],

@@ -1,0 +1,1 @@
+"""OEFT: online exemplar fine-tuning."""

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_ELEMENTS = 1 << 21  # 8 MB of fp32 similarities at a time; larger blocks were not faster
+BLOCK_ELEMENTS = 1 << 20  # 4 MB of fp32 similarities at a time; larger blocks were not faster
+SMALLEST_EXPONENT = -60.0  # weights below e^-60 would end as denormal numbers, which processors are slow with
 
 
 def products(rows: Tensor, columns: Tensor) -> Tensor:
@@ -30,6 +31,11 @@ def row_blocks(num_rows: int, num_columns: int) -> list[slice]:
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
 
 
+def softmax_weights(logits: Tensor, log_sum: Tensor) -> Tensor:
+    """Softmax of rows (n, M) whose log-sum-exp (n,) is known, in place."""
+    return logits.sub_(log_sum[:, None]).clamp_min_(SMALLEST_EXPONENT).exp_()
+
+
 class _BlockAttention(torch.autograd.Function):
     """One image's attention; see `block_attention`."""
 
@@ -42,7 +48,7 @@ class _BlockAttention(torch.autograd.Function):
         for rows in row_blocks(query.shape[0], key.shape[0]):
             logits = products(query[rows] * scale, key)  # (n, M)
             log_sum[rows] = torch.logsumexp(logits, dim=1)
-            output[rows] = logits.sub_(log_sum[rows, None]).exp_() @ value
+            output[rows] = softmax_weights(logits, log_sum[rows]) @ value
         ctx.save_for_backward(query, key, value, output, log_sum)
         ctx.scale, ctx.gradient_dtype = scale, gradient_dtype
         return output, log_sum
@@ -58,7 +64,7 @@ class _BlockAttention(torch.autograd.Function):
         grad_value = torch.zeros_like(value) if ctx.needs_input_grad[2] else None
         low_key, low_query = key.to(ctx.gradient_dtype), query.to(ctx.gradient_dtype)
         for rows in row_blocks(query.shape[0], key.shape[0]):
-            weights = products(query[rows] * ctx.scale, key).sub_(log_sum[rows, None]).exp_()  # (n, M)
+            weights = softmax_weights(products(query[rows] * ctx.scale, key), log_sum[rows])  # (n, M)
             if grad_value is not None:
                 grad_value.addmm_(weights.T, grad_output[rows])
             grad_logits = products(grad_output[rows], value) if value.shape[1] else torch.zeros_like(weights)

@@ -17,6 +17,8 @@ from pipelines.oeft.features import describe
 from pipelines.oeft.losses import context_loss, contrastive_loss, perceptual_loss, total_variation
 from pipelines.oeft.settings import OEFTSettings
 
+MEMORY_FORMAT = torch.channels_last  # the layout in which convolutions are fastest
+
 
 @dataclass(frozen=True)
 class FineTuningStep:
@@ -59,8 +61,15 @@ class Descriptors:
 class FineTuning:
     """A run of correspondence fine-tuning: its own copies of the network, its own optimizer, its own random numbers.
 
-    Call `step` until `done`, or stop earlier; `descriptors` come from the best networks so far. `warped` is the warp of
-    the newest step, (1, 3, h, w) of working size, and `best_step` the number of updates behind the best networks.
+    Call `step` until `done`, or stop earlier; `descriptors` come from the best networks so far.
+
+    Attributes:
+        settings: What the run works with.
+        num_steps: Steps of the whole run.
+        steps_done: Steps that are done.
+        best_step: Number of updates behind the best networks so far.
+        warped: The warp of the newest step, (1, 3, h, w) of working size; there is none before the first.
+        precision: What the networks compute in.
 
     Args:
         backbone: The pretrained network. It is copied, never changed.
@@ -204,14 +213,14 @@ class FineTuning:
 
 
 def _own_copy(backbone: nn.Module) -> nn.Module:
-    """A copy in fp32, trainable; channels last is the layout in which convolutions are fastest."""
-    return copy.deepcopy(backbone).float().requires_grad_(True).to(memory_format=torch.channels_last)
+    """A copy in fp32, trainable."""
+    return copy.deepcopy(backbone).float().requires_grad_(True).to(memory_format=MEMORY_FORMAT)
 
 
 def _working_image(image: Tensor, settings: OEFTSettings) -> Tensor:
     """The image at the working size: its own aspect, the area of `size` squared, whole patches."""
     height, width = fit_to_area(*image.shape[2:], area=settings.size**2, multiple=settings.size // settings.grid)
-    return resize(image, (height, width)).contiguous(memory_format=torch.channels_last)
+    return resize(image, (height, width)).contiguous(memory_format=MEMORY_FORMAT)
 
 
 def _grid(image: Tensor, side: int) -> tuple[int, int]:

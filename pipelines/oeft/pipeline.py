@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from diffusers import ModelMixin
@@ -48,7 +48,7 @@ class OEFTPipeline(TranslationPipeline):
         exemplar: ImageInput | Sequence[ImageInput],
         num_steps: int | None = None,
         preset: str | None = None,
-        settings: OEFTSettings | None = None,
+        settings: OEFTSettings | Mapping[str, Any] | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -65,7 +65,8 @@ class OEFTPipeline(TranslationPipeline):
             exemplar: What gives the style: one for all images, or one for each. Sizes may differ.
             num_steps: Steps of fine-tuning; 0 warps with the pretrained features. None: as the preset has it.
             preset: "paper", "balanced" or "fast"; None: the checkpoint's default.
-            settings: All settings at once, instead of a preset.
+            settings: Changes to the preset by name, such as `{"augment": False}`; or an `OEFTSettings`, which is all
+                settings at once, instead of a preset.
             generator: Source of the random numbers; a list holds one for each pair. None: a new one with a random
                 seed. The global random state is neither used nor changed.
             output_type: "pil"; "np" for (B, H, W, 3) or "pt" for (B, 3, H, W) in [0, 1].
@@ -109,7 +110,7 @@ class OEFTPipeline(TranslationPipeline):
         exemplar: ImageInput,
         num_steps: int | None = None,
         preset: str | None = None,
-        settings: OEFTSettings | None = None,
+        settings: OEFTSettings | Mapping[str, Any] | None = None,
         generator: torch.Generator | None = None,
     ) -> OEFTRun:
         """Begin with one pair and leave the stepping to the caller: for live previews. Arguments as in `__call__`.
@@ -155,12 +156,14 @@ class OEFTPipeline(TranslationPipeline):
             generator.seed()
         generators = generator if isinstance(generator, list) else [generator] * len(sources)
         if len(generators) != len(sources):
-            raise ValueError(f"`generator` holds {len(generators)} generators for {len(sources)} images; give as many.")
+            raise ValueError(f"`generator` holds {len(generators)} generators for {len(sources)} images.")
         return list(zip(sources, exemplars, strict=True)), generators
 
-    def _settings(self, num_steps: int | None, preset: str | None, settings: OEFTSettings | None) -> OEFTSettings:
-        if settings is not None and preset is not None:
-            raise ValueError("`settings` and `preset` are both given; give one of them.")
-        if settings is None:
-            return OEFTSettings.preset(preset or self.config.preset, num_steps=num_steps)
+    def _settings(
+        self, num_steps: int | None, preset: str | None, settings: OEFTSettings | Mapping[str, Any] | None
+    ) -> OEFTSettings:
+        if not isinstance(settings, OEFTSettings):
+            settings = OEFTSettings.preset(preset or self.config.preset, **(settings or {}))
+        elif preset is not None:
+            raise ValueError("`preset` and an `OEFTSettings` are both given; give one, or change the preset by name.")
         return settings if num_steps is None else replace(settings, num_steps=num_steps)

@@ -10,7 +10,6 @@ from pipelines.images.geometry import resize
 from pipelines.oeft.correspondence import warp
 from pipelines.oeft.fine_tuning import Descriptors
 
-
 MAX_SIDE = 8  # pixels a cell; beyond, patches of the exemplar would fill the memory and time of a small machine
 
 

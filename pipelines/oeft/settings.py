@@ -24,7 +24,7 @@ class OEFTSettings:
     lambda_perceptual: float = 1.0  # eq. 11; not in the paper
     lambda_contextual: float = 1.0  # eq. 11; not in the paper
     lambda_total_variation: float = 0.0  # named, never defined in the paper
-    contrastive_places: int | None = None  # places asked for in eq. 8, a new draw each step; None: all, as in the paper
+    contrastive_places: int | None = None  # places of eq. 8, drawn anew each step; None: all, as in the paper
     learning_rate: float = 1e-4  # Adam; not in the paper
     augment: bool = True  # OEFT sec. 3.2, fig. 8
     color_jitter: float = 0.2  # largest relative change of contrast, and of brightness, per channel; not in the paper

@@ -12,12 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.networks.vgg import VGGBackbone
-
-from .augmentation import jitter_colors, random_crops, random_motions, warp_images
-from .classifier_config import ClassifierConfig
-from .datasets import ImageSet
-from .dense import dense_contrast, matching_points, point_features
-from .ema import EMA
+from pipelines.training.augmentation import jitter_colors, random_crops, random_motions, warp_images
+from pipelines.training.classifier_config import ClassifierConfig
+from pipelines.training.datasets import ImageSet
+from pipelines.training.dense import dense_contrast, matching_points, point_features
+from pipelines.training.ema import EMA
 
 
 class Classifier(nn.Module):

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.losses.info_nce import info_nce
-
-from .augmentation import map_points
+from pipelines.training.augmentation import map_points
 
 
 def matching_points(motion: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

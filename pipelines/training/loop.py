@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
 
-from .checkpoint import (
+from pipelines.training.checkpoint import (
     TrainingError,
     list_checkpoints,
     load_checkpoint,
@@ -24,7 +24,7 @@ from .checkpoint import (
     save_checkpoint,
     set_random_state,
 )
-from .log import TrainingLog
+from pipelines.training.log import TrainingLog
 
 
 class Trainer(Protocol):

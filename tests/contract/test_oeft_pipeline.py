@@ -11,6 +11,7 @@ from PIL import Image
 from pipelines import OEFTPipeline
 from pipelines.images.limits import ImageError
 from pipelines.oeft.fine_tuning import FineTuning
+from pipelines.oeft.settings import OEFTSettings
 from tests.tiny import TINY_SETTINGS, picture, seeded, tiny_oeft
 
 
@@ -200,6 +201,11 @@ def test_start_steps_one_pair_like_the_call(pipe):
     assert 0 <= run.best_step <= 2
 
 
+def test_settings_by_name_change_the_preset(pipe):
+    run = pipe.start(picture(), picture(), preset="fast", num_steps=3, settings={"augment": False, "grid": 8})
+    assert run.settings == OEFTSettings.preset("fast", num_steps=3, augment=False, grid=8)
+
+
 def test_it_works_under_no_grad_and_refuses_inference_mode(pipe):
     with torch.no_grad():
         under_no_grad = call(pipe, output_type="pt").images
@@ -260,6 +266,7 @@ def test_bad_input_is_named(pipe, case):
         ({"preset": "slow"}, "`preset` is 'slow'; accepted are paper, balanced, fast"),
         ({"num_steps": -1}, "`num_steps` is -1"),
         ({"preset": "fast", "settings": TINY_SETTINGS}, "both given"),
+        ({"settings": {"agument": False}}, "'agument' is no setting of OEFT"),
         ({"generator": [seeded(), seeded()]}, "`generator` holds 2 generators for 1 images"),
         ({"output_type": "jpeg", "settings": TINY_SETTINGS}, "`output_type`"),
     ],

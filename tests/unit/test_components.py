@@ -28,7 +28,7 @@ class TinyPipeline(TranslationPipeline):
 @pytest.fixture
 def register(monkeypatch, tmp_path):
     """Write a registry of `{id: (source, files)}`."""
-    monkeypatch.setattr(pipelines, "TinyPipeline", TinyPipeline, raising=False)
+    monkeypatch.setitem(pipelines._MODULES, "TinyPipeline", TinyPipeline.__module__)
     monkeypatch.setenv("TRANSLATION_HUB_CHECKPOINTS", str(tmp_path / "registry.json"))
 
     def write(sources):
@@ -103,7 +103,7 @@ def test_a_single_component_file_of_another_repository(register):
 
 def test_a_pipeline_that_this_version_lacks_is_named(register, monkeypatch):
     register({"tiny": ({"bundled": "tiny"}, [])})
-    monkeypatch.delattr(pipelines, "TinyPipeline")
+    monkeypatch.delitem(pipelines._MODULES, "TinyPipeline")
     with pytest.raises(CheckpointError, match="'tiny' is for TinyPipeline, which this version does not have"):
         describe_components("tiny")
 

@@ -140,7 +140,7 @@ def test_options_that_run_code_are_refused(tiny_folder, option):
 
 
 def test_checkpoint_id_and_its_class(tiny_folder, register, monkeypatch):
-    monkeypatch.setattr(pipelines, "TinyPipeline", TinyPipeline, raising=False)
+    monkeypatch.setitem(pipelines._MODULES, "TinyPipeline", TinyPipeline.__module__)
     register(source={"bundled": str(tiny_folder)})
     for pipe in (TinyPipeline.from_pretrained("tiny"), load_pipeline("tiny"), load_pipeline(tiny_folder)):
         assert type(pipe) is TinyPipeline
