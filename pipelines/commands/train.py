@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands. import train_classifier
+from pipelines.commands import train_classifier
 
 
 def add_parser(subparsers) -> None:
@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: an option has a value that is not accepted.
     """
-    from ..training.checkpoint import TrainingError
-    from ..training.datasets import DatasetError
+    from pipelines.training.checkpoint import TrainingError
+    from pipelines.training.datasets import DatasetError
 
     try:
         return args.run_method(args)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
-
-from ..training.classifier_config import ClassifierConfig
+from pipelines.training.classifier_config import ClassifierConfig
 
 if TYPE_CHECKING:
-    from ..training.classifier import ClassifierTrainer
+    from pipelines.training.classifier import ClassifierTrainer
 
 OPTIONS = {
     "steps": "length of the schedule",
@@ -64,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     """
     from accelerate import Accelerator
 
-    from ..training.classifier import ClassifierTrainer
-    from ..training.datasets import ImageBatches, find_labeled_images, load_images, split_held_out, write_split
-    from ..training.loop import train
+    from pipelines.training.classifier import ClassifierTrainer
+    from pipelines.training.datasets import ImageBatches, find_labeled_images, load_images, split_held_out, write_split
+    from pipelines.training.loop import train
 
     config = config_from(args, ClassifierConfig)
     accelerator = Accelerator()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.commands. import UsageError
+from pipelines.commands import UsageError
 
 Config = TypeVar("Config")
 
