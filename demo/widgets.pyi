@@ -4,26 +4,12 @@ import html
 
 import gradio as gr
 
-from gradio.events import Dependency
-
 class UploadImage(gr.Image):
     """An image input that hands over the file as it was uploaded.
 
     Gradio's own decodes the file before a handler is called, and what that raises is shown as a bare "Error"; here the
     handler reads the file and says what is wrong with it.
     """
-
-    def __init__(self, label: str, elem_id: str, height: int = 220):
-        super().__init__(
-            label=label,
-            elem_id=elem_id,
-            height=height,
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard"],
-            buttons=["fullscreen"],
-            elem_classes="upload",
-        )
 
     def get_block_name(self) -> str:
         """Use the front end of `gr.Image`."""
@@ -46,7 +32,6 @@ class UploadImage(gr.Image):
         from gradio.components import Timer
         from gradio.components.base import Component
 
-
 def progress_line(text: str, share: float | None = None) -> str:
     """One line of text over a thin bar, for a `gr.HTML`.
 
@@ -56,7 +41,6 @@ def progress_line(text: str, share: float | None = None) -> str:
     """
     bar = "" if share is None else f'<div class="bar"><div style="width:{100 * share:.1f}%"></div></div>'
     return f'<div class="progress-line"><span>{html.escape(text)}</span>{bar}</div>'
-
 
 def duration_in_words(seconds: float) -> str:
     """Return "8 s" or "2 min 10 s"."""
