@@ -3,7 +3,7 @@
 import gradio as gr
 
 from demo.examples import Example
-from demo.widgets import UploadImage, progress_line
+from demo.widgets import progress_line, upload_image
 from pipelines.hub.registry import Checkpoint
 from pipelines.oeft.settings import PRESETS
 
@@ -41,8 +41,8 @@ class ExemplarLayout:
 
     def _inputs(self) -> None:
         with gr.Row(elem_classes="pair"):
-            self.source = UploadImage("Source: its shapes", "source")
-            self.exemplar = UploadImage("Exemplar: its colors", "exemplar")
+            self.source = upload_image("Source", "source")
+            self.exemplar = upload_image("Exemplar", "exemplar")
         with gr.Row(elem_classes="pair"):
             self.go = gr.Button("Translate", variant="primary", elem_id="go", scale=3, min_width=140)
             self.stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=90)
@@ -75,7 +75,7 @@ class ExemplarLayout:
 
     def _examples(self, examples: list[Example]) -> None:
         self.table = gr.Dataset(
-            label="Examples: source, exemplar, result",
+            label="Examples",
             components=[gr.Image(visible=False, type="filepath") for _ in range(3)],
             samples=[example.files for example in examples],
             headers=["Source", "Exemplar", "Result"],
@@ -86,7 +86,7 @@ class ExemplarLayout:
 
     def _result(self) -> None:
         self.slider = gr.ImageSlider(
-            label="Source and result",
+            label="Source | result",
             elem_id="slider",
             height=440,
             max_height=440,

@@ -12,7 +12,7 @@ TITLE = "Image Translation Hub"
 def build(settings: DemoSettings) -> gr.Blocks:
     """Build the app; theme and styles are given to `launch`."""
     keep = settings.keep_minutes * 60
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(keep, keep)) as demo:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(keep, keep)) as demo:
         with gr.Row(elem_id="head"):
             gr.HTML(f"<h1>{TITLE}</h1><p>One picture's shapes, another one's colors.</p>", container=False)
             gr.HTML(device_in_words(), elem_id="device", container=False)

@@ -36,13 +36,13 @@ def package_picture(package, path: str, box: tuple[int, int, int, int] | None = 
 
 
 PAIRS: dict[str, tuple[Maker, Maker]] = {
-    "1-cats": (
-        package_picture(gradio, "media_assets/images/cheetah1.jpg"),
-        package_picture(skimage, "data/chelsea.png", (60, 0, 400, 300)),
-    ),
-    "2-faces": (
+    "1-faces": (
         package_picture(skimage, "data/astronaut.png", (110, 0, 350, 250)),
         package_picture(matplotlib, "mpl-data/sample_data/grace_hopper.jpg", (90, 20, 430, 390)),
+    ),
+    "2-cats": (
+        package_picture(gradio, "media_assets/images/cheetah1.jpg", (15, 20, 240, 200)),
+        package_picture(skimage, "data/chelsea.png", (60, 0, 400, 300)),
     ),
     "3-dusk": (by_day, at_dusk),
 }

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from pipelines.images.formats import ImageError, ReadImage, fit_to_area, read_image, resize, to_output
+from pipelines.images.formats import ImageError, fit_to_area, read_image, resize, to_output
 
-SHOWN_SIDE = 768  # pixels; larger pictures are sent to the browser scaled down, except for the result
+SHOWN_SIDE = 640  # pixels; what a picture is scaled to for the screen
 SPOT = 0.06  # radius of the mark on a picture, in diagonals
 
 
@@ -19,7 +19,7 @@ class Picture:
     Attributes:
         value: what the pipeline takes: the file itself, or the scaled picture where it was too large.
         name: the file's own name, without its folder.
-        shown: at most `SHOWN_SIDE` pixels a side, for the screen.
+        shown: for the screen, its longer side is `SHOWN_SIDE`.
         size: width and height of `value`, pixels.
         notes: sentences on what was done to it.
     """
@@ -50,24 +50,18 @@ def read_upload(path: str | None, role: str, max_pixels: int) -> Picture:
     except ImageError as error:
         raise ImageError(str(error).replace(f"`{role}` ({path})", f"The {role} ({name})")) from error
     if read.width * read.height <= max_pixels:
-        return Picture(str(path), name, _shown(read), (read.width, read.height), read.notes)
+        shown = for_screen(to_output([read.pixels], "pil")[0])
+        return Picture(str(path), name, shown, (read.width, read.height), read.notes)
     height, width = fit_to_area(read.height, read.width, max_pixels, 1)
     note = f"The {role} was scaled from {read.width} x {read.height} to {width} x {height} pixels."
-    scaled = ReadImage(resize(read.pixels, (height, width)))
-    return Picture(to_output([scaled.pixels], "pil")[0], name, _shown(scaled), (width, height), (*read.notes, note))
-
-
-def _shown(image: ReadImage) -> Image.Image:
-    scale = min(1.0, SHOWN_SIDE / max(image.height, image.width))
-    size = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
-    return to_output([image.pixels if scale == 1 else resize(image.pixels, size)], "pil")[0]
+    scaled = to_output([resize(read.pixels, (height, width))], "pil")[0]
+    return Picture(scaled, name, for_screen(scaled), (width, height), (*read.notes, note))
 
 
 def for_screen(image: Image.Image) -> Image.Image:
-    """Return a copy that is at most `SHOWN_SIDE` pixels a side."""
-    shown = image.copy()
-    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return shown
+    """Return a copy whose longer side is `SHOWN_SIDE`."""
+    scale = SHOWN_SIDE / max(image.size)
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
 
 
 def mark(image: Image.Image, x: float, y: float) -> Image.Image:

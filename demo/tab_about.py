@@ -5,6 +5,7 @@ import torch
 
 import pipelines
 from demo.devices import device_manager, is_here
+from demo.widgets import count_in_words
 from pipelines.hub.registry import Checkpoint
 
 INTRODUCTION = """
@@ -43,7 +44,11 @@ def device_in_words() -> str:
     device = device_manager().device
     if device.type == "cuda":
         return f"Runs on {torch.cuda.get_device_name(device)}"
-    return f"Runs on the CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Runs on Apple's GPU"
+    return (
+        f"Runs on the CPU, {count_in_words(torch.get_num_threads(), 'thread')}"
+        if device.type == "cpu"
+        else "Runs on Apple's GPU"
+    )
 
 
 def _checkpoint_row(entry: Checkpoint, here: bool) -> list[str]:

@@ -11,16 +11,17 @@ import gradio as gr
 from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
 from demo.examples import read_examples
-from demo.exemplar_layout import ExemplarLayout
+from demo.exemplar_layout import HINT, ExemplarLayout
+from demo.exemplar_result import answered, details, save, summary
 from demo.exemplar_run import Finished, Job, Preview, translate
 from demo.lookup import Answered, confidence_in_words
-from demo.pictures import Picture, file_name, for_screen, light_up, mark, read_upload
+from demo.pictures import Picture, light_up, mark, read_upload
 from demo.settings import DemoSettings
 from demo.snippets import snippets_for
 from demo.stopping import StopFiles
-from demo.widgets import duration_in_words, progress_line
+from demo.theme import SHOW_RESULT
+from demo.widgets import count_in_words, duration_in_words, progress_line
 from pipelines.images.limits import ImageError
-from pipelines.images.provenance import save_png
 from pipelines.oeft.settings import PRESETS
 
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}  # shared by the heavy events of all tabs
@@ -52,8 +53,9 @@ class ExemplarTab(ExemplarLayout):
 
     def _wire(self) -> None:
         """Connect what a visitor of the page does."""
-        self.source.upload(in_plain_words(self._check_source), self.source, queue=False, **PRIVATE)
-        self.exemplar.upload(in_plain_words(self._check_exemplar), self.exemplar, queue=False, **PRIVATE)
+        for upload, check in ((self.source, self._check_source), (self.exemplar, self._check_exemplar)):
+            checked = upload.upload(in_plain_words(check), upload, show_progress="hidden", **PRIVATE)
+            checked.failure(lambda: None, None, upload, queue=False, **PRIVATE)
         self.preset.change(
             lambda preset: PRESETS[preset].num_steps, self.preset, self.num_steps, queue=False, **PRIVATE
         )
@@ -67,7 +69,8 @@ class ExemplarTab(ExemplarLayout):
             **HEAVY,
             **PRIVATE,
         )
-        run.then(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        run.success(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        run.failure(self._fail, None, [self.go, self.stop, self.progress], queue=False, **PRIVATE)
         self.stop.click(self._stop, None, self.progress, queue=False, **PRIVATE)
         clicked = [self.picker, self.found, self.words]
         self.picker.select(in_plain_words(self._point), self.answered, clicked, show_progress="hidden", **PRIVATE)
@@ -75,6 +78,8 @@ class ExemplarTab(ExemplarLayout):
             in_plain_words(self._example), self.table, self.example_outputs, show_progress="hidden", queue=False,
             **PRIVATE,
         )  # fmt: skip
+
+        self.table.click(None, js=SHOW_RESULT, **PRIVATE)
 
     def _publish(self) -> None:
         """Connect the endpoints for scripts."""
@@ -113,20 +118,20 @@ class ExemplarTab(ExemplarLayout):
                 yield None, {"step": event.step, "num_steps": event.num_steps, "loss": event.loss}, gr.skip()
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    yield self._save(event, folder), _details(event, pair), _answered(event, pair)
+                    yield save(event, folder), details(event, pair), answered(event, pair)
 
     def stop_exemplar(self, request: gr.Request) -> dict:
         """Stop this client's run; it ends with its best so far."""
         return {"stopped": self.stop_files.stop(request.session_hash or "")}
 
-    def correspondence(self, x: float, y: float, answered: Answered | None) -> dict:
+    def correspondence(self, x: float, y: float, last: Answered | None) -> dict:
         """Say where in the exemplar the color of a pixel of this client's last result came from."""
-        if answered is None:
+        if last is None:
             raise ImageError("There is no result to ask about; translate a pair first.")
-        width, height = answered.size
+        width, height = last.size
         if not (0 <= x < width and 0 <= y < height):
             raise ImageError(f"({x:g}, {y:g}) lies outside of the result, which is {width} x {height} pixels.")
-        place = answered.lookup.at(x, y)
+        place = last.lookup.at(x, y)
         words = confidence_in_words(place.confidence)
         return {"x": place.x, "y": place.y, "confidence": place.confidence, "words": words}
 
@@ -143,6 +148,9 @@ class ExemplarTab(ExemplarLayout):
     def _end(self, request: gr.Request) -> dict:
         self.stop_files.forget(request.session_hash or "")
         return {self.go: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
+
+    def _fail(self, request: gr.Request) -> dict:
+        return {**self._end(request), self.progress: progress_line(HINT)}
 
     def _stop(self, request: gr.Request) -> Any:
         stopping = self.stop_files.stop(request.session_hash or "")
@@ -166,43 +174,38 @@ class ExemplarTab(ExemplarLayout):
                 yield {self.slider: (pair[0].shown, warped), self.progress: progress_line(text, share)}
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    path = self._save(event, folder)
-                    answered = _answered(event, pair)
-                    yield {
-                        **self._show(
-                            (pair[0].value, event.image), path, event.record, answered, _summary(event), request
-                        ),
-                        self.seed: seed,
-                    }
+                    png, slider = save(event, folder), (pair[0].shown, event.image)
+                    shown = self._show(slider, png, event.record, answered(event, pair), summary(event), request)
+                    yield {**shown, self.seed: seed}
 
     def _example(self, index: int, request: gr.Request) -> dict:
         example = self.examples[index]
         source, exemplar, result = example.files
-        steps = example.record["arguments"]["num_steps"]
-        text = f"Example, made here before in {steps} steps with {example.record['checkpoint']}"
+        steps = count_in_words(example.record["arguments"]["num_steps"], "step")
+        text = f"An example, made before in {steps} with {example.record['checkpoint']}"
         shown = self._show((source, result), result, example.record, example.answered(), text, request)
         return {**shown, self.source: source, self.exemplar: exemplar}
 
-    def _point(self, answered: Answered, event: gr.SelectData) -> tuple:
+    def _point(self, last: Answered, event: gr.SelectData) -> tuple:
         """Light up where the clicked color came from."""
         column, row = event.index
-        across = answered.size[0] / answered.result.width
-        place = self.correspondence((column + 0.5) * across, (row + 0.5) * across, answered)
-        scale = answered.exemplar.width / answered.exemplar_size[0]
-        found = light_up(answered.exemplar, place["x"] * scale, place["y"] * scale)
-        return mark(answered.result, column, row), found, f"{place['words'].capitalize()} ({place['confidence']:.0%})."
+        shown, (width, height) = last.result.size, last.size
+        place = self.correspondence((column + 0.5) * width / shown[0], (row + 0.5) * height / shown[1], last)
+        scale = last.exemplar.width / last.exemplar_size[0]
+        found = light_up(last.exemplar, place["x"] * scale, place["y"] * scale)
+        return mark(last.result, column, row), found, f"{place['words'].capitalize()} ({place['confidence']:.0%})."
 
     def _show(
-        self, before_after: tuple, png: str, record: dict, answered: Answered, text: str, request: gr.Request
+        self, before_after: tuple, png: str, record: dict, last: Answered, text: str, request: gr.Request
     ) -> dict:
         snippets = snippets_for(record, Path(png).name, request.headers.get("origin") or "http://127.0.0.1:7860")
         return {
             self.slider: before_after,
             self.progress: progress_line(text),
-            self.answered: answered,
+            self.answered: last,
             self.asking: gr.Group(visible=True),
-            self.picker: answered.result,
-            self.found: answered.exemplar,
+            self.picker: last.result,
+            self.found: last.exemplar,
             self.words: CLICK,
             self.download: gr.DownloadButton(value=png, interactive=True),
             self.code: gr.Accordion(visible=True),
@@ -233,33 +236,6 @@ class ExemplarTab(ExemplarLayout):
             yield from translate(job)
         finally:
             self.stop_files.forget(session)
-
-    @staticmethod
-    def _save(event: Finished, folder: str) -> str:
-        source = event.record["inputs"]["image"][0]["name"]
-        path = Path(folder) / file_name(source, event.record["checkpoint"], event.record["seed"])
-        save_png(event.image, path, event.record)
-        return str(path)
-
-
-def _answered(event: Finished, pair: tuple[Picture, Picture]) -> Answered:
-    return Answered(for_screen(event.image), pair[1].shown, event.image.size, pair[1].size, event.lookup)
-
-
-def _summary(event: Finished) -> str:
-    how = f"Stopped after {event.steps} steps" if event.stopped else f"{event.steps} steps"
-    return f"{how} in {duration_in_words(event.seconds)} · best after {event.best_step} · seed {event.record['seed']}"
-
-
-def _details(event: Finished, pair: tuple[Picture, Picture]) -> dict:
-    return {
-        "steps": event.steps,
-        "best_step": event.best_step,
-        "stopped": event.stopped,
-        "seconds": round(event.seconds, 2),
-        "seed": event.record["seed"],
-        "notes": [note for picture in pair for note in picture.notes],
-    }
 
 
 def _tell(picture: Picture) -> None:

@@ -20,8 +20,6 @@ THEME = gr.themes.Base(
     block_background_fill_dark="*neutral_900",
     block_border_width="1px",
     block_shadow="none",
-    block_label_background_fill="transparent",
-    block_label_background_fill_dark="transparent",
     block_label_border_width="0px",
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
@@ -32,32 +30,56 @@ THEME = gr.themes.Base(
 )
 
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 1280px !important; margin: 0 auto !important; }
 #head { align-items: center; flex-wrap: nowrap; gap: 12px; }
 #head h1 { font-size: 1.35rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
 #head p { margin: 0; color: var(--body-text-color-subdued); }
 #device { text-align: right; color: var(--body-text-color-subdued); font-size: .85rem; }
+
 .pair { flex-wrap: nowrap !important; }
 .pair > * { min-width: 0 !important; }
+.upload .wrap { font-size: .9rem; line-height: 1.4; }
+
 .under { align-items: center; flex-wrap: nowrap !important; min-height: 44px; }
 .progress-line { height: 38px; display: flex; flex-direction: column; justify-content: center; gap: 6px;
   font-variant-numeric: tabular-nums; }
 .progress-line span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .progress-line .bar { height: 4px; border-radius: 2px; background: var(--border-color-primary); overflow: hidden; }
 .progress-line .bar div { height: 100%; background: var(--color-accent); transition: width .3s linear; }
-#progress { min-height: 38px; }
-#slider { min-height: 440px; }
-.ask { padding: 8px 12px 4px; min-height: 32px; }
-#picker img { cursor: crosshair; }
-#examples img { height: 64px; width: 86px; object-fit: cover; border-radius: 4px; }
-#examples table { width: auto; }
+#progress, #progress .html-container { min-height: 38px; padding: 0 2px !important; }
+#progress .error, #progress .clear-status { display: none; }  /* the message is in the toast */
+#slider { height: 440px; }
+#slider .empty::after { content: "The result appears here"; color: var(--body-text-color-subdued); margin-left: 8px; }
 .generating { border-color: transparent !important; animation: none !important; }
+
+#asking, #asking > * { background: transparent; border: 0; }
+.ask { padding: 2px !important; min-height: 30px; }
+#picker img { cursor: crosshair; }
+
+#examples, #examples > * { padding-left: 0 !important; }
+#examples .table-wrap { border: 0; background: transparent; padding: 0; }
+#examples thead { display: none; }
+#examples table, #examples tr, #examples td { border: 0; background: transparent; width: auto; }
+#examples td { padding: 3px 6px 3px 0; }
+#examples td .container { width: 92px; height: 62px; border: 0; }
+#examples td img { width: 92px; height: 62px; object-fit: cover; border-radius: 6px; }
+#examples tbody tr:hover img { filter: brightness(1.08); }
+
 @media (max-width: 640px) {
-  .gradio-container { padding: 8px !important; }
+  .gradio-container { padding: 0 !important; }
   #device { display: none; }
-  #slider, #slider > * { min-height: 0; }
+  #exemplar-tab > .column { display: contents; }
+  #exemplar-tab > .column > * { flex: 0 0 100%; min-width: 0; order: 1; }
+  #exemplar-tab > .column > #examples { order: 2; }
+  #exemplar-tab > .column > #advanced { order: 3; }
+  #slider { height: 300px !important; }
+  .under { flex-wrap: wrap !important; gap: 8px !important; }
+  .under > * { flex: 1 1 100% !important; }
 }
 """
+
+# On a narrow screen the result lies above the examples.
+SHOW_RESULT = "() => innerWidth <= 640 && document.querySelector('#slider').scrollIntoView({behavior: 'smooth'})"
 
 
 def launch_options(settings: DemoSettings) -> dict[str, Any]:

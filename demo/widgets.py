@@ -12,18 +12,6 @@ class UploadImage(gr.Image):
     handler reads the file and says what is wrong with it.
     """
 
-    def __init__(self, label: str, elem_id: str, height: int = 220):
-        super().__init__(
-            label=label,
-            elem_id=elem_id,
-            height=height,
-            type="filepath",
-            image_mode=None,
-            sources=["upload", "clipboard"],
-            buttons=["fullscreen"],
-            elem_classes="upload",
-        )
-
     def get_block_name(self) -> str:
         """Use the front end of `gr.Image`."""
         return "image"
@@ -41,6 +29,20 @@ class UploadImage(gr.Image):
         return payload.path
 
 
+def upload_image(label: str, elem_id: str) -> UploadImage:
+    """Make an `UploadImage`; a function, because gradio tells the page what the class's own `__init__` takes."""
+    return UploadImage(
+        label=label,
+        elem_id=elem_id,
+        height=200,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        buttons=["fullscreen"],
+        placeholder="Drop a picture\nor click to choose",
+    )
+
+
 def progress_line(text: str, share: float | None = None) -> str:
     """One line of text over a thin bar, for a `gr.HTML`.
 
@@ -56,3 +58,8 @@ def duration_in_words(seconds: float) -> str:
     """Return "8 s" or "2 min 10 s"."""
     whole = max(1, round(seconds))
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def count_in_words(count: int, noun: str) -> str:
+    """Return "1 step" or "12 steps"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
