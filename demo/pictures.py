@@ -73,11 +73,12 @@ def mark(image: Image.Image, x: float, y: float) -> Image.Image:
         y: row, pixels.
     """
     marked = image.copy()
-    radius = SPOT * (image.width**2 + image.height**2) ** 0.5 / 2
+    diagonal = (image.width**2 + image.height**2) ** 0.5
+    radius, line = SPOT * diagonal / 2, max(2, round(diagonal / 120))
     draw = ImageDraw.Draw(marked)
-    for color, width, extra in (("black", 5, 1), ("white", 3, 0)):  # seen on light and on dark ground
-        box = (x - radius - extra, y - radius - extra, x + radius + extra, y + radius + extra)
-        draw.ellipse(box, outline=color, width=width)
+    for color, width, extra in (("black", 2 * line, line // 2), ("white", line, 0)):  # seen on light and dark ground
+        reach = radius + extra
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=width)
     return marked
 
 

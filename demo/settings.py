@@ -41,3 +41,8 @@ class DemoSettings:
 def on_space() -> bool:
     """Whether the app runs as a Hugging Face Space."""
     return bool(os.environ.get("SPACE_ID"))
+
+
+def on_zero_gpu() -> bool:
+    """Whether a GPU is lent for each call: then this process itself must not touch CUDA."""
+    return bool(os.environ.get("SPACES_ZERO_GPU"))

@@ -5,6 +5,7 @@ import torch
 
 import pipelines
 from demo.devices import device_manager, is_here
+from demo.settings import on_zero_gpu
 from demo.widgets import count_in_words
 from pipelines.hub.registry import Checkpoint
 
@@ -41,6 +42,8 @@ def about_rows() -> tuple[list[list[str]], list[list[str]]]:
 
 def device_in_words() -> str:
     """Return the device's name, such as "Runs on the CPU, 2 threads"."""
+    if on_zero_gpu():
+        return "Runs on a ZeroGPU, lent for each run"
     device = device_manager().device
     if device.type == "cuda":
         return f"Runs on {torch.cuda.get_device_name(device)}"
@@ -56,6 +59,8 @@ def _checkpoint_row(entry: Checkpoint, here: bool) -> list[str]:
 
 
 def _device_rows(checkpoint_ids: list[str]) -> list[list[str]]:
+    if on_zero_gpu():
+        return []  # the networks are loaded where the GPU is, for each run anew
     manager = device_manager()
     for checkpoint_id in checkpoint_ids:
         manager.add(checkpoint_id)

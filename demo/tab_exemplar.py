@@ -27,7 +27,6 @@ from pipelines.oeft.settings import PRESETS
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}  # shared by the heavy events of all tabs
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 LARGEST_SEED = 2**31 - 1
-CLICK = "Click a point of the result."
 
 
 class ExemplarTab(ExemplarLayout):
@@ -206,7 +205,7 @@ class ExemplarTab(ExemplarLayout):
             self.asking: gr.Group(visible=True),
             self.picker: last.result,
             self.found: last.exemplar,
-            self.words: CLICK,
+            self.words: "",
             self.download: gr.DownloadButton(value=png, interactive=True),
             self.code: gr.Accordion(visible=True),
             self.python: snippets.python,
