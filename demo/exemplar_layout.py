@@ -1,9 +1,12 @@
 """What the Exemplar tab looks like."""
 
+from typing import Any, cast
+
 import gradio as gr
 
 from demo.examples import Example
-from demo.widgets import progress_line, upload_image
+from demo.upload import upload_image
+from demo.widgets import progress_line
 from pipelines.hub.registry import Checkpoint
 from pipelines.oeft.settings import PRESETS
 
@@ -115,7 +118,7 @@ class ExemplarLayout:
 
     @staticmethod
     def _snippet(label: str, language: str, elem_id: str) -> gr.Code:
-        return gr.Code(label=label, language=language, elem_id=elem_id, interactive=False, lines=1)
+        return gr.Code(label=label, language=cast(Any, language), elem_id=elem_id, interactive=False, lines=1)
 
     def _endpoints(self) -> None:
         """Components that only the API uses."""

@@ -14,7 +14,7 @@ from PIL import Image
 
 from demo.devices import device_manager, on_gpu
 from demo.lookup import HalvedLookup
-from pipelines.images.formats import to_output
+from demo.pictures import to_pil
 from pipelines.images.provenance import make_record
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
@@ -94,9 +94,8 @@ def translate(job: Job) -> Iterator[Preview | Finished]:
     """Fine-tune one pair and warp the exemplar; yields previews, at most four a second, and at last the result."""
     with device_manager().use(job.checkpoint) as pipe:
         began = time.monotonic()
-        settings = replace(OEFTSettings.preset(job.preset), num_steps=job.num_steps, augment=job.augment)
         generator = torch.Generator().manual_seed(job.seed)
-        run = pipe.start(job.image, job.exemplar, settings=settings, generator=generator)
+        run = pipe.start(job.image, job.exemplar, **_arguments(job, job.num_steps), generator=generator)
         steps, shown = 0, 0.0
         while not (run.done or job.stop_file.exists()):
             report = run.step()
@@ -104,9 +103,7 @@ def translate(job: Job) -> Iterator[Preview | Finished]:
             now = time.monotonic()
             if now - shown >= SECONDS_BETWEEN_PREVIEWS:
                 left = (now - began) / steps * (run.num_steps - steps)
-                yield Preview(
-                    steps, run.num_steps, report.losses["total"], left, to_output(list(run.warped()), "pil")[0]
-                )
+                yield Preview(steps, run.num_steps, report.losses["total"], left, to_pil(run.warped()[0]))
                 shown = now
         output = run.result()
         yield Finished(
@@ -120,12 +117,17 @@ def translate(job: Job) -> Iterator[Preview | Finished]:
         )
 
 
+def _arguments(job: Job, steps: int) -> dict[str, Any]:
+    """The arguments of the pipeline's call, as the record keeps them."""
+    arguments: dict[str, Any] = {"preset": job.preset, "num_steps": steps}
+    return arguments if job.augment else {**arguments, "settings": {"augment": False}}
+
+
 def _record(pipe: Any, run: OEFTRun, job: Job, steps: int) -> dict[str, Any]:
     """Describe the run; one that was stopped is repeated by as many steps as it had."""
-    arguments = {"preset": job.preset, "num_steps": steps}
-    if not job.augment:
-        arguments["augment"] = False
     named = [
         replace(image, path=Path(name)) for image, name in zip((run.source, run.exemplar), job.names, strict=True)
     ]
-    return make_record(pipe, inputs={"image": named[:1], "exemplar": named[1:]}, arguments=arguments, seed=job.seed)
+    return make_record(
+        pipe, inputs={"image": named[:1], "exemplar": named[1:]}, arguments=_arguments(job, steps), seed=job.seed
+    )

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import gradio
 import matplotlib
@@ -21,6 +22,7 @@ from pipelines import OEFTPipeline
 from pipelines.hub.devices import pick_device, tune_allocator
 from pipelines.images.formats import read_image
 from pipelines.images.provenance import make_record, save_png
+from pipelines.oeft.output import OEFTOutput
 from pipelines.oeft.settings import PRESETS
 
 CELLS = 48  # a click on an example is answered to 1/48 of its side
@@ -61,12 +63,13 @@ def make(pipe: OEFTPipeline, name: str, num_steps: int | None) -> None:
         )
         picture.save(folder / f"{part}.jpg", quality=92)
         pair.append(replace(read_image(folder / f"{part}.jpg"), path=Path(f"{part}.jpg")))
-    arguments = {"preset": pipe.config.preset}
-    arguments["num_steps"] = PRESETS[pipe.config.preset].num_steps if num_steps is None else num_steps
+    preset = pipe.config["preset"]
+    arguments = {"preset": preset, "num_steps": PRESETS[preset].num_steps if num_steps is None else num_steps}
     generator = torch.Generator().manual_seed(SEED)
-    output = pipe(str(folder / "source.jpg"), str(folder / "exemplar.jpg"), **arguments, generator=generator)
+    files = (str(folder / "source.jpg"), str(folder / "exemplar.jpg"))
+    output = cast(OEFTOutput, pipe(*files, **arguments, generator=generator))
     record = make_record(pipe, inputs={"image": pair[:1], "exemplar": pair[1:]}, arguments=arguments, seed=SEED)
-    save_png(output.images[0], folder / "result.png", record)
+    save_png(cast(Image.Image, output.images[0]), folder / "result.png", record)
     size, exemplar_size = ((image.width, image.height) for image in pair)
     GridLookup.of(output.lookups[0], size, exemplar_size, CELLS).save(folder / "answers.npz")
 

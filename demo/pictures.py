@@ -3,8 +3,10 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from PIL import Image, ImageDraw, ImageFilter
+from torch import Tensor
 
 from pipelines.images.formats import ImageError, fit_to_area, read_image, resize, to_output
 
@@ -50,12 +52,17 @@ def read_upload(path: str | None, role: str, max_pixels: int) -> Picture:
     except ImageError as error:
         raise ImageError(str(error).replace(f"`{role}` ({path})", f"The {role} ({name})")) from error
     if read.width * read.height <= max_pixels:
-        shown = for_screen(to_output([read.pixels], "pil")[0])
+        shown = for_screen(to_pil(read.pixels))
         return Picture(str(path), name, shown, (read.width, read.height), read.notes)
     height, width = fit_to_area(read.height, read.width, max_pixels, 1)
     note = f"The {role} was scaled from {read.width} x {read.height} to {width} x {height} pixels."
-    scaled = to_output([resize(read.pixels, (height, width))], "pil")[0]
+    scaled = to_pil(resize(read.pixels, (height, width)))
     return Picture(scaled, name, for_screen(scaled), (width, height), (*read.notes, note))
+
+
+def to_pil(pixels: Tensor) -> Image.Image:
+    """Return pixels (3, H, W), range [-1, 1], as a picture."""
+    return cast(Image.Image, to_output([pixels], "pil")[0])
 
 
 def for_screen(image: Image.Image) -> Image.Image:

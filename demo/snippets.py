@@ -8,12 +8,13 @@ _PYTHON = """\
 import torch
 
 from pipelines import OEFTPipeline
-{imports}
+
 pipe = OEFTPipeline.from_pretrained("{checkpoint}")
 output = pipe(
     "{image}",
     exemplar="{exemplar}",
-{settings}
+    preset="{preset}",
+    num_steps={num_steps},{settings}
     generator=torch.Generator().manual_seed({seed}),
 )
 output.images[0].save("{output}")
@@ -39,7 +40,7 @@ place = client.predict(x=100, y=100, api_name="/correspondence")
 _COMMAND = """\
 python -m pipelines translate {checkpoint} \\
     --image "{image}" --exemplar "{exemplar}" \\
-    --preset {preset} --num-steps {num_steps} --seed {seed} \\
+    --preset {preset} --num-steps {num_steps} --seed {seed}{option} \\
     --output "{output}"
 """
 
@@ -61,7 +62,7 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
         output: name of the file to write.
         address: where the app is reached, when it is not a Space.
     """
-    augment = record["arguments"].get("augment", True)
+    augment = record["arguments"].get("settings", {}).get("augment", True)
     values = {
         "checkpoint": record["checkpoint"],
         "preset": record["arguments"]["preset"],
@@ -71,18 +72,11 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
         "exemplar": _quoted(record["inputs"]["exemplar"][0]["name"]),
         "output": output,
         "augment": augment,
+        "settings": "" if augment else '\n    settings={"augment": False},',
+        "option": "" if augment else " --set augment=false",
         "address": os.environ.get("SPACE_ID") or address,
     }
-    if augment:
-        values["imports"] = ""
-        values["settings"] = f'    preset="{values["preset"]}",\n    num_steps={values["num_steps"]},'
-        command = _COMMAND.format(**values)
-    else:
-        values["imports"] = "from pipelines.oeft.settings import OEFTSettings\n"
-        preset = f'OEFTSettings.preset("{values["preset"]}", num_steps={values["num_steps"]}, augment=False)'
-        values["settings"] = f"    settings={preset},"
-        command = "# The command line has no switch for online augmentation; use Python.\n"
-    return Snippets(_PYTHON.format(**values), command, _CLIENT.format(**values))
+    return Snippets(_PYTHON.format(**values), _COMMAND.format(**values), _CLIENT.format(**values))
 
 
 def _quoted(name: str) -> str:

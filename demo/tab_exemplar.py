@@ -55,7 +55,7 @@ class ExemplarTab(ExemplarLayout):
         for upload, check in ((self.source, self._check_source), (self.exemplar, self._check_exemplar)):
             checked = upload.upload(in_plain_words(check), upload, show_progress="hidden", **PRIVATE)
             checked.failure(lambda: None, None, upload, queue=False, **PRIVATE)
-        self.preset.change(
+        self.preset.input(  # not `change`: that also fires when the accordion is opened
             lambda preset: PRESETS[preset].num_steps, self.preset, self.num_steps, queue=False, **PRIVATE
         )
         begin = self.go.click(self._begin, None, [self.go, self.stop], queue=False, **PRIVATE)

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import gradio as gr
+from gradio import themes
 
 from demo.settings import DemoSettings
 
-THEME = gr.themes.Base(
-    primary_hue=gr.themes.colors.teal,
-    secondary_hue=gr.themes.colors.teal,
-    neutral_hue=gr.themes.colors.stone,
-    radius_size=gr.themes.sizes.radius_md,
+THEME = themes.Base(
+    primary_hue=themes.colors.teal,
+    secondary_hue=themes.colors.teal,
+    neutral_hue=themes.colors.stone,
+    radius_size=themes.sizes.radius_md,
     font=["system-ui", "-apple-system", "Segoe UI", "sans-serif"],
     font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
 ).set(

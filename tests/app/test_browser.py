@@ -31,17 +31,36 @@ class Visit:
 
     def upload(self, role, path):
         self.page.set_input_files(f"#{role} input[type=file]", path)
-        self.page.wait_for_selector(f"#{role} img")
+        self.page.wait_for_function(f"document.querySelector('#{role} img')?.naturalWidth > 0")
+
+    def set_number(self, selector, value):
+        """Type a number; a field that has just appeared may take its first value back once."""
+        for _ in range(5):
+            self.page.fill(selector, value)
+            self.page.press(selector, "Tab")
+            self.page.wait_for_timeout(150)
+            if self.page.input_value(selector) == value:
+                return
+        pytest.fail(f"{selector} does not take {value}")
 
     def text(self, selector):
         return self.page.inner_text(selector)
 
     def wait_for_text(self, selector, pattern, timeout=30_000):
-        self.page.wait_for_function(
-            "([selector, pattern]) => new RegExp(pattern).test(document.querySelector(selector)?.innerText)",
-            arg=[selector, pattern],
-            timeout=timeout,
-        )
+        condition = "([selector, pattern]) => new RegExp(pattern).test(document.querySelector(selector)?.innerText)"
+        try:
+            self.page.wait_for_function(condition, arg=[selector, pattern], timeout=timeout)
+        except Exception as error:
+            if type(error).__name__ != "TimeoutError":  # playwright need not be installed to import this file
+                raise
+            toasts = self.page.locator("[data-testid=toast-body]").all_inner_texts()
+            shown = self.page.locator(selector).all_inner_texts()
+            pytest.fail(f"{selector} shows {shown}, not {pattern!r}; messages: {toasts}; problems: {self.problems}")
+
+    def ask_about_the_middle(self):
+        self.page.wait_for_function("document.querySelector('#picker img')?.naturalWidth > 0")
+        self.page.locator("#picker img").click()
+        self.wait_for_text("#words", r"(match|guess).*\(\d+%\)")
 
     def width_of_content(self):
         return self.page.evaluate("document.documentElement.scrollWidth")
@@ -66,8 +85,7 @@ def test_example_answers_at_once_and_can_be_asked(visit):
     assert page.locator("#slider img").count() == 2
     page.wait_for_selector("#picker img")
     before = page.get_attribute("#found img", "src")
-    page.locator("#picker img").click()
-    visit.wait_for_text("#words", "match|guess")
+    visit.ask_about_the_middle()
     page.wait_for_function("before => document.querySelector('#found img').src !== before", arg=before)
 
 
@@ -76,9 +94,8 @@ def test_run_stop_ask_and_download(visit, pictures, tmp_path):
     visit.upload("source", pictures["source"])
     visit.upload("exemplar", pictures["exemplar"])
     page.click("#advanced button")
-    page.fill("#num-steps input[type=number]", "200")
-    page.fill("#seed input", "11")
-    page.keyboard.press("Tab")
+    visit.set_number("#num-steps input[type=number]", "200")
+    visit.set_number("#seed input", "11")
     assert page.is_disabled("#stop")
     slider = page.locator("#slider").bounding_box()
 
@@ -101,8 +118,7 @@ def test_run_stop_ask_and_download(visit, pictures, tmp_path):
     record = read_record(tmp_path / "result.png")
     assert record["arguments"] == {"preset": "balanced", "num_steps": steps}
 
-    page.locator("#picker img").click()
-    visit.wait_for_text("#words", r"(match|guess).*\(\d+%\)")
+    visit.ask_about_the_middle()
     page.click("#code button")
     visit.wait_for_text("#code-python", f"num_steps={steps}")
     assert "manual_seed(11)" in visit.text("#code-python")

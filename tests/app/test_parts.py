@@ -7,6 +7,7 @@ import threading
 
 import gradio as gr
 import pytest
+import torch
 from PIL import Image
 
 from demo.errors import explain, in_plain_words
@@ -17,6 +18,7 @@ from demo.pictures import file_name, light_up
 from demo.settings import DemoSettings
 from demo.snippets import snippets_for
 from demo.stopping import StopFiles
+from pipelines import OEFTPipeline
 from pipelines.images.formats import ImageError, read_image
 from pipelines.images.provenance import pixel_hash
 
@@ -133,7 +135,7 @@ def test_file_names_are_plain():
 
 @pytest.mark.parametrize("augment", [True, False])
 def test_snippets_are_valid_code(augment):
-    arguments = {"preset": "fast", "num_steps": 3} | ({} if augment else {"augment": False})
+    arguments = {"preset": "fast", "num_steps": 3} | ({} if augment else {"settings": {"augment": False}})
     inputs = {"image": [{"name": 'a"b.png'}], "exemplar": [{"name": "c.png"}]}
     record = {"checkpoint": "oeft-starter", "arguments": arguments, "seed": 5, "inputs": inputs}
     snippets = snippets_for(record, "out.png", "http://127.0.0.1:7860")
@@ -141,3 +143,14 @@ def test_snippets_are_valid_code(augment):
     compile(snippets.client, "client", "exec")
     assert "manual_seed(5)" in snippets.python
     assert f"augment={augment}" in snippets.client
+    assert ("--set augment=false" in snippets.command) is not augment
+    assert ('settings={"augment": False}' in snippets.python) is not augment
+
+
+def test_record_repeats_the_run(job):
+    job = Job(**{**vars(job), "augment": False})
+    *_, event = translate(job)
+    pipe = OEFTPipeline.from_pretrained(event.record["checkpoint"])
+    generator = torch.Generator().manual_seed(event.record["seed"])
+    again = pipe(job.image, job.exemplar, **event.record["arguments"], generator=generator).images[0]
+    assert again.tobytes() == event.image.tobytes()
