@@ -85,7 +85,7 @@ class Finished:
 
 def gpu_seconds(job: Job) -> int:
     """Return how long a run may take on a GPU, with room for loading and for the largest result."""
-    per_step = 0.25 if OEFTSettings.preset(job.preset).contrastive_places is None else 0.15
+    per_step = 0.25 if OEFTSettings.preset(job.preset).grid > 32 else 0.15
     return min(120, 20 + round(per_step * job.num_steps))
 
 

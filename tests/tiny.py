@@ -8,7 +8,7 @@ from pipelines import OEFTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.settings import OEFTSettings
 
-TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8, contrastive_places=20)
+TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8)
 
 
 def tiny_oeft(seed: int = 0) -> OEFTPipeline:

@@ -30,7 +30,7 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
         self,
         depths: tuple[int, int, int, int] = (3, 4, 6, 3),
         width: int = 64,
-        taps: tuple[str, ...] = ("stem", "layer1", "layer2", "layer3"),
+        taps: tuple[str, ...] = ("layer1", "layer2", "layer3"),
     ):
         super().__init__()
         for tap in taps:

@@ -33,7 +33,7 @@ class VGGBackbone(ModelMixin, ConfigMixin):
     def __init__(
         self,
         blocks: tuple[tuple[int, ...], ...] = VGG19_BLOCKS,
-        taps: tuple[str, ...] = ("relu2_2", "relu3_4", "relu4_4", "relu5_4"),
+        taps: tuple[str, ...] = ("relu3_4", "relu4_4", "relu5_4"),
         batch_norm: bool = False,
     ):
         super().__init__()

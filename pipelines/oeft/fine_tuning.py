@@ -126,6 +126,7 @@ class FineTuning:
             FloatingPointError: When a loss is not finite; the run is of no use then.
         """
         started = time.perf_counter()
+        self._optimizer.zero_grad(set_to_none=True)
         with torch.enable_grad():
             losses, self.warped = self._losses(self._source, self._exemplar, self._exemplar_maps)
             values = {name: loss.item() for name, loss in losses.items()}
@@ -137,7 +138,6 @@ class FineTuning:
             if values["total"] < self._best_loss:
                 self._best_loss, self.best_step = values["total"], self.steps_done
                 self._best_networks = copy.deepcopy(self._networks)
-            self._optimizer.zero_grad(set_to_none=True)
             objective.backward()
             self._optimizer.step()
         self.steps_done += 1
@@ -173,7 +173,7 @@ class FineTuning:
         warped_maps = self._loss_maps(warped)
         losses = {
             "contrastive": contrastive_loss(
-                query, self._describe(target_network, warped, side), settings.temperature, self._places(query), low
+                query, self._describe(target_network, warped, side), settings.temperature, low
             ),
             "perceptual": perceptual_loss(warped_maps, exemplar_maps, self._loss_taps),
             "contextual": context_loss(warped_maps, exemplar_maps, self._context_taps, settings.bandwidth),
@@ -202,14 +202,6 @@ class FineTuning:
         with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=self.precision == torch.bfloat16):
             maps = self._frozen(image, taps=taps)
         return {tap: features.float() for tap, features in maps.items()}
-
-    def _places(self, query: Tensor) -> Tensor | None:
-        """The places of this step's contrastive loss: all, or a new draw."""
-        count, limit = query.shape[1], self.settings.contrastive_places
-        if limit is None or limit >= count:
-            return None
-        drawn = torch.randperm(count, generator=self._generator, device=self._generator.device)
-        return drawn[:limit].to(query.device)
 
 
 def _own_copy(backbone: nn.Module) -> nn.Module:

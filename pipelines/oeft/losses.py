@@ -11,11 +11,7 @@ from pipelines.oeft.correspondence import MATRIX_LIMIT
 
 
 def contrastive_loss(
-    source: Tensor,
-    warped: Tensor,
-    temperature: float,
-    places: Tensor | None = None,
-    gradient_dtype: torch.dtype = torch.float32,
+    source: Tensor, warped: Tensor, temperature: float, gradient_dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """InfoNCE between a place of the source and the same place of the warp, against all other places (eq. 7-8).
 
@@ -23,18 +19,15 @@ def contrastive_loss(
         source: Unit descriptors of the source (B, N, C).
         warped: Unit descriptors of the warp (B, N, C).
         temperature: tau > 0.
-        places: Indices (n,) of the places that are asked for; all of them where None, as in the paper. The
-            negatives are all other places in either case.
         gradient_dtype: See `block_attention`.
 
     Returns:
-        The mean over places, a scalar. Equal to `info_nce`, without holding its matrix where that is large.
+        The mean over places, a scalar. It is `info_nce`, without holding its matrix where that is large.
     """
-    if places is None and source.shape[1] ** 2 <= MATRIX_LIMIT:
+    if source.shape[1] ** 2 <= MATRIX_LIMIT:
         return info_nce(source, warped, temperature)
-    asked, positive = (source, warped) if places is None else (source[:, places], warped[:, places])
-    _, log_sum = block_attention(asked, warped, warped[:, :, :0], 1 / temperature, gradient_dtype)  # (B, n)
-    return (log_sum - (asked * positive).sum(dim=2) / temperature).mean()
+    _, log_sum = block_attention(source, warped, warped[:, :, :0], 1 / temperature, gradient_dtype)  # (B, N)
+    return (log_sum - (source * warped).sum(dim=2) / temperature).mean()
 
 
 def perceptual_loss(maps: dict[str, Tensor], exemplar_maps: dict[str, Tensor], taps: tuple[str, ...]) -> Tensor:

@@ -24,7 +24,6 @@ class OEFTSettings:
     lambda_perceptual: float = 1.0  # eq. 11; not in the paper
     lambda_contextual: float = 1.0  # eq. 11; not in the paper
     lambda_total_variation: float = 0.0  # named, never defined in the paper
-    contrastive_places: int | None = None  # places of eq. 8, drawn anew each step; None: all, as in the paper
     learning_rate: float = 1e-4  # Adam; not in the paper
     augment: bool = True  # OEFT sec. 3.2, fig. 8
     color_jitter: float = 0.2  # largest relative change of contrast, and of brightness, per channel; not in the paper
@@ -67,8 +66,10 @@ class OEFTSettings:
         return replace(PRESETS[name], **{key: value for key, value in changes.items() if value is not None})
 
 
+# The coarser grid costs a sixteenth of the similarities, and on the pairs we looked at the result, which is drawn on
+# `render_grid` in either case, is hardly worse.
 PRESETS = {
     "paper": OEFTSettings(),
-    "balanced": OEFTSettings(num_steps=60, contrastive_places=1024),
-    "fast": OEFTSettings(num_steps=20, contrastive_places=512),
+    "balanced": OEFTSettings(num_steps=40, grid=32),
+    "fast": OEFTSettings(num_steps=15, grid=32, render_grid=64),
 }

@@ -16,7 +16,7 @@ from pipelines.oeft import settings as oeft_settings
 
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
                       "--disable-component-update", "--no-first-run"]  # fmt: skip
-TINY = {"size": 128, "grid": 32, "render_grid": 32, "contrastive_places": 256}
+TINY = {"size": 128, "grid": 32, "render_grid": 32}
 
 
 @pytest.fixture(scope="session")
