@@ -17,7 +17,6 @@ from demo.lookup import HalvedLookup
 from demo.pictures import to_pil
 from pipelines.images.provenance import make_record
 from pipelines.oeft.run import OEFTRun
-from pipelines.oeft.settings import OEFTSettings
 
 SECONDS_BETWEEN_PREVIEWS = 0.25
 
@@ -85,7 +84,7 @@ class Finished:
 
 def gpu_seconds(job: Job) -> int:
     """Return how long a run may take on a GPU, with room for loading and for the largest result."""
-    per_step = 0.25 if OEFTSettings.preset(job.preset).grid > 32 else 0.15
+    per_step = 0.25 if job.preset == "paper" else 0.15
     return min(120, 20 + round(per_step * job.num_steps))
 
 
