@@ -17,9 +17,10 @@ def products(rows: Tensor, columns: Tensor) -> Tensor:
     """All dot products of two sets of vectors, (N, C) and (M, C) -> (N, M).
 
     On a CPU this goes through a 1x1 convolution: torch sends fp32 matrix products to MKL and convolutions to oneDNN,
-    and oneDNN is 2.3 times as fast where MKL does not use the processor's widest vectors (`benchmarks/oeft.py`).
+    and oneDNN is more than twice as fast where MKL does not use the processor's widest vectors
+    (`benchmarks/oeft_products.py`). With a single thread torch keeps such a convolution to itself, and is slow at it.
     """
-    if rows.device.type != "cpu" or rows.dtype != torch.float32:
+    if rows.device.type != "cpu" or rows.dtype != torch.float32 or torch.get_num_threads() == 1:
         return rows @ columns.T
     image = rows.T[None, :, :, None]  # (1, C, N, 1); a view, and channels-last without a copy
     return F.conv2d(image, columns[:, :, None, None])[0, :, :, 0].T

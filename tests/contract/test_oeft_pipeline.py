@@ -10,6 +10,8 @@ from PIL import Image
 
 from pipelines import OEFTPipeline
 from pipelines.images.limits import ImageError
+from pipelines.networks.resnet import ResNetBackbone
+from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.fine_tuning import FineTuning
 from pipelines.oeft.settings import OEFTSettings
 from tests.tiny import TINY_SETTINGS, picture, seeded, tiny_oeft
@@ -238,6 +240,18 @@ def test_half_precision_weights_are_optimized_in_fp32(pipe, tmp_path):
     run = half.start(picture(), picture(seed=1), settings=TINY_SETTINGS, generator=seeded())
     assert isinstance(run._fine_tuning, FineTuning)
     assert {p.dtype for p in run._fine_tuning._networks.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("network", [VGGBackbone, ResNetBackbone])
+def test_the_backbones_of_the_paper_run_at_full_width(network):
+    pipe = OEFTPipeline(backbone=network())
+    settings = OEFTSettings(num_steps=1, size=64, grid=16, render_grid=16)
+    run = pipe.start(picture(64, 48), picture(50, 50, seed=1), settings=settings, generator=seeded())
+    before = [parameter.clone() for parameter in run._fine_tuning._networks.parameters()]
+    run.step()
+    changed = [not torch.equal(a, b) for a, b in zip(before, run._fine_tuning._networks.parameters(), strict=True)]
+    assert sum(changed) > len(changed) / 2
+    assert run.result().images[0].size == (64, 48)
 
 
 BAD_INPUTS = {
