@@ -107,17 +107,17 @@ def found_truth(pipe, source: Tensor, settings: OEFTSettings, seed: int) -> floa
     picture = resize(source, (256, 256))[None]
     axis = (torch.arange(256) + 0.5) / 128 - 1
     places = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]  # (1, 2, 256, 256): x, y in [-1, 1]
-    carried = torch.cat([picture, places, torch.ones(1, 1, 256, 256)], dim=1)
-    moved = geometric(carried, STRONG, torch.Generator().manual_seed(seed))
+    moved = geometric(torch.cat([picture, places], dim=1), STRONG, torch.Generator().manual_seed(seed))
     copy = photometric(moved[:, :3], STRONG, torch.Generator().manual_seed(seed))
 
     run = fine_tuned(pipe, picture[0], copy[0], settings, seed)
     descriptors = run.result().lookups[0].descriptors
     grid = descriptors.query_grid
-    best = torch.cat([(rows @ descriptors.key[0].T).argmax(dim=1) for rows in descriptors.query[0].split(1024)])
-    origin = resize(moved[0, 3:5], descriptors.key_grid).flatten(1)[:, best]  # where the match came from
+    query, key = descriptors.query[0].float(), descriptors.key[0].float()
+    best = torch.cat([(rows @ key.T).argmax(dim=1) for rows in query.split(1024)])
+    origin = resize(moved[0, 3:], descriptors.key_grid).flatten(1)[:, best]  # where the match came from
     wanted = resize(places[0], grid).flatten(1)
-    visible = visible_places(moved[0, 3:5], grid)
+    visible = visible_places(moved[0, 3:], grid)
     error = (origin - wanted).square().sum(dim=0).sqrt() / 2  # in sides of the picture
     return float((error[visible] < 0.05).float().mean())
 

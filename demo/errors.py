@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import torch
 
+from pipelines.base import DivergedError
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import RegistryError
 from pipelines.images.limits import ImageError
@@ -26,7 +27,7 @@ def explain(error: Exception) -> gr.Error:
         return error
     if isinstance(error, _SENTENCES):
         return gr.Error(str(error), print_exception=False)
-    if isinstance(error, FloatingPointError):
+    if isinstance(error, DivergedError):
         return gr.Error("The fine-tuning went astray. Try another seed, or fewer steps.", print_exception=False)
     if isinstance(error, torch.OutOfMemoryError):
         return gr.Error("The device has no memory left for this run. Try again in a minute.", print_exception=False)

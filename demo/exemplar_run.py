@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from demo.devices import device_manager, on_gpu
-from demo.lookup import HalvedLookup
 from demo.pictures import to_pil
 from pipelines.images.provenance import make_record
+from pipelines.oeft.output import CorrespondenceLookup
 from pipelines.oeft.run import OEFTRun
 
 SECONDS_BETWEEN_PREVIEWS = 0.25
@@ -74,7 +74,7 @@ class Finished:
     """
 
     image: Image.Image
-    lookup: HalvedLookup
+    lookup: CorrespondenceLookup
     record: dict[str, Any]
     steps: int
     best_step: int
@@ -107,7 +107,7 @@ def translate(job: Job) -> Iterator[Preview | Finished]:
         output = run.result()
         yield Finished(
             output.images[0],
-            HalvedLookup.of(output.lookups[0]),
+            output.lookups[0],
             _record(pipe, run, job, steps),
             steps,
             run.best_step,

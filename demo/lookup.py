@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
-import torch
 from PIL import Image
 
-from pipelines.oeft.output import Correspondence, CorrespondenceLookup
+from pipelines.oeft.output import Correspondence
 
 _WORDS = ((0.5, "a clear match"), (0.2, "a likely match"), (0.0, "a guess: several places look alike"))
 
@@ -21,27 +20,6 @@ class Lookup(Protocol):
     def at(self, x: float, y: float) -> Correspondence:
         """Return the place in the exemplar."""
         ...
-
-
-@dataclass(frozen=True)
-class HalvedLookup:
-    """A run's own lookup, with its descriptors in half precision: 29 MB instead of 59 for the starter backbone."""
-
-    lookup: CorrespondenceLookup
-
-    @classmethod
-    def of(cls, lookup: CorrespondenceLookup) -> Self:
-        """Halve a lookup."""
-        return cls(_cast(lookup, torch.float16))
-
-    def at(self, x: float, y: float) -> Correspondence:
-        """Return the place in the exemplar, see `CorrespondenceLookup.at`."""
-        return _cast(self.lookup, torch.float32).at(x, y)
-
-
-def _cast(lookup: CorrespondenceLookup, dtype: torch.dtype) -> CorrespondenceLookup:
-    pair = lookup.descriptors
-    return replace(lookup, descriptors=replace(pair, query=pair.query.to(dtype), key=pair.key.to(dtype)))
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _expected_errors() -> tuple[type[Exception], ...]:
     """What a person can set right; anything else is a bug and keeps its traceback."""
+    from pipelines.base import DivergedError
     from pipelines.hub.errors import CheckpointError
     from pipelines.hub.registry import RegistryError
     from pipelines.images.limits import ImageError
 
-    return CheckpointError, RegistryError, ImageError
+    return DivergedError, CheckpointError, RegistryError, ImageError
 
 
 def _fail(message: str, code: int) -> int:

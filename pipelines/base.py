@@ -29,6 +29,10 @@ _DOWNLOAD_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token")
 _REFUSED_OPTIONS = ("custom_pipeline", "trust_remote_code", "use_flashpack")
 
 
+class DivergedError(RuntimeError):
+    """An optimization whose loss is no longer finite: its result would be of no use."""
+
+
 @dataclass
 class TranslationOutput(BaseOutput):
     """What a translation pipeline returns.

@@ -23,7 +23,7 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
         taps: Names of the stages that `forward` returns by default: stem, layer1 .. layer4.
     """
 
-    stages = ("stem", "layer1", "layer2", "layer3", "layer4")
+    layers = ("stem", "layer1", "layer2", "layer3", "layer4")
 
     @register_to_config
     def __init__(
@@ -34,8 +34,8 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         for tap in taps:
-            if tap not in self.stages:
-                raise ValueError(f"`taps` names {tap!r}; this network has {', '.join(self.stages)}.")
+            if tap not in self.layers:
+                raise ValueError(f"`taps` names {tap!r}; this network has {', '.join(self.layers)}.")
         network = ResNet(Bottleneck, list(depths), width_per_group=width)
         self.conv1, self.bn1, self.relu, self.maxpool = network.conv1, network.bn1, network.relu, network.maxpool
         self.layer1, self.layer2 = network.layer1, network.layer2
@@ -62,7 +62,7 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
         hidden = self.relu(self.bn1(self.conv1(imagenet_normalize(image))))  # (B, 64, H/2, W/2)
         maps = {"stem": hidden}
         hidden = self.maxpool(hidden)  # (B, 64, H/4, W/4)
-        for name in self.stages[1:]:
+        for name in self.layers[1:]:
             if all(tap in maps for tap in wanted):
                 break
             hidden = maps[name] = getattr(self, name)(hidden)

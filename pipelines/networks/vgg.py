@@ -43,7 +43,7 @@ class VGGBackbone(ModelMixin, ConfigMixin):
         for tap in taps:
             if tap not in self.tap_indices:
                 raise ValueError(f"`taps` names {tap!r}; this network has {', '.join(self.tap_indices)}.")
-        self.taps = tuple(taps)
+        self.taps, self.layers = tuple(taps), tuple(self.tap_indices)
 
     def forward(self, image: Tensor, taps: tuple[str, ...] | None = None) -> dict[str, Tensor]:
         """Feature maps of an image.

@@ -20,7 +20,7 @@ def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Ten
     """
     levels = []
     for level in maps.values():
-        level = F.interpolate(level.float(), grid, mode="bilinear", align_corners=False, antialias=True)
+        level = F.interpolate(level, grid, mode="bilinear", align_corners=False, antialias=True)
         level = level - level.mean(dim=(2, 3), keepdim=True)
         length = level.square().sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True).sqrt()  # (B, 1, 1, 1)
         levels.append(level / length.clamp_min(1e-8))
@@ -30,6 +30,16 @@ def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Ten
 def unit_vectors(features: Tensor) -> Tensor:
     """Centered features (B, C, h, w) as unit vectors of positions (B, h * w, C), ready for cosines (eq. 3)."""
     return F.normalize(features.flatten(2).transpose(1, 2), dim=2)
+
+
+def feature_maps(
+    network: nn.Module, image: Tensor, taps: tuple[str, ...], precision: torch.dtype
+) -> dict[str, Tensor]:
+    """Feature maps of an image by layer, fp32, computed in `precision` (fp32 or bfloat16)."""
+    # Without the cache: inside a caller's autocast it would keep the weights of the first step for all steps.
+    low = precision == torch.bfloat16
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=low, cache_enabled=False):
+        return {tap: features.float() for tap, features in network(image, taps=taps).items()}
 
 
 def describe(
@@ -51,6 +61,4 @@ def describe(
     Returns:
         (B, h * w, C), centered over positions, of unit length.
     """
-    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-        maps = network(image, taps=taps)
-    return unit_vectors(hierarchical_features(maps, grid))
+    return unit_vectors(hierarchical_features(feature_maps(network, image, taps, precision), grid))

@@ -36,7 +36,7 @@ class CorrespondenceLookup:
     """Answers, for one pair, where the color of a pixel came from.
 
     Attributes:
-        descriptors: Of the pair, on the CPU.
+        descriptors: Of the pair, on the CPU, in half precision.
         alpha: Sharpness of the softmax of OEFT eq. 6.
         size: Height and width of the result, pixels.
         exemplar_size: Height and width of the exemplar, pixels.
@@ -59,7 +59,7 @@ class CorrespondenceLookup:
             raise ValueError(f"({x}, {y}) lies outside of the result, which is {width} x {height} pixels.")
         rows, columns = self.descriptors.query_grid
         place = int(y * rows / height) * columns + int(x * columns / width)
-        similarity = self.descriptors.key[0] @ self.descriptors.query[0, place]  # (M,)
+        similarity = self.descriptors.key[0].float() @ self.descriptors.query[0, place].float()  # (M,)
         weights = torch.softmax(self.alpha * similarity, dim=0).view(self.descriptors.key_grid)
 
         key_rows, key_columns = weights.shape

@@ -83,7 +83,7 @@ class OEFTPipeline(TranslationPipeline):
             ImageError: An image cannot be used, or the numbers of images and exemplars do not fit.
             ValueError: An argument is out of its range.
             RuntimeError: Under `torch.inference_mode`.
-            FloatingPointError: A loss is no longer finite.
+            DivergedError: A loss is no longer finite.
         """
         check_output_type(output_type)
         settings = self._settings(num_steps, preset, settings)
@@ -162,8 +162,9 @@ class OEFTPipeline(TranslationPipeline):
     def _settings(
         self, num_steps: int | None, preset: str | None, settings: OEFTSettings | Mapping[str, Any] | None
     ) -> OEFTSettings:
+        steps = {} if num_steps is None else {"num_steps": num_steps}
         if not isinstance(settings, OEFTSettings):
-            settings = OEFTSettings.preset(preset or self.config.preset, **(settings or {}))
-        elif preset is not None:
+            return OEFTSettings.preset(preset or self.config.preset, **{**(settings or {}), **steps})
+        if preset is not None:
             raise ValueError("`preset` and an `OEFTSettings` are both given; give one, or change the preset by name.")
-        return settings if num_steps is None else replace(settings, num_steps=num_steps)
+        return replace(settings, **steps)

@@ -10,7 +10,7 @@ from pipelines.images.geometry import resize
 from pipelines.oeft.correspondence import warp
 from pipelines.oeft.fine_tuning import Descriptors
 
-MAX_SIDE = 8  # pixels a cell; beyond, patches of the exemplar would fill the memory and time of a small machine
+MAX_CELL = 8  # pixels a cell; beyond, patches of the exemplar would fill the memory and time of a small machine
 
 
 @torch.no_grad()
@@ -31,11 +31,12 @@ def render(descriptors: Descriptors, exemplar: Tensor, size: tuple[int, int], al
     """
     rows, columns = descriptors.query_grid
     # A cell is a whole number of pixels, as many as the result needs; what is larger is enlarged at the end.
-    side = min(MAX_SIDE, math.ceil(max(size[0] / rows, size[1] / columns)))
+    side = min(MAX_CELL, math.ceil(max(size[0] / rows, size[1] / columns)))
     key_rows, key_columns = descriptors.key_grid
     exemplar = resize(exemplar.to(descriptors.key.device), (key_rows * side, key_columns * side))
     patches = _overlapping_patches(exemplar, side)
-    warped = warp(descriptors.query, descriptors.key, patches, alpha)
+    with torch.autocast(patches.device.type, enabled=False):  # a caller's would blur the similarities
+        warped = warp(descriptors.query, descriptors.key, patches, alpha)
     return resize(_blend(warped, descriptors.query_grid, side), size)
 
 

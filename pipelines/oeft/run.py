@@ -51,8 +51,8 @@ class OEFTRun:
         """Do one step of fine-tuning; see `FineTuning.step`."""
         return self._fine_tuning.step()
 
-    def warped(self) -> Tensor:
-        """The warp of the newest step, (1, 3, h, w) of working size, range [-1, 1]."""
+    def warped(self) -> Tensor | None:
+        """The newest warp, (1, 3, h, w) of working size, range [-1, 1]; None before the first step."""
         return self._fine_tuning.warped
 
     def result(self, output_type: str = "pil") -> OEFTOutput:
@@ -65,7 +65,7 @@ class OEFTRun:
         size = (self.source.height, self.source.width)
         picture = render(descriptors, self.exemplar.pixels[None], size, self.settings.alpha)[0]
         lookup = CorrespondenceLookup(
-            descriptors.cpu(), self.settings.alpha, size, (self.exemplar.height, self.exemplar.width)
+            descriptors.stored(), self.settings.alpha, size, (self.exemplar.height, self.exemplar.width)
         )
         images = to_output([picture.cpu()], output_type)
         return OEFTOutput(

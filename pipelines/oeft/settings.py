@@ -1,7 +1,10 @@
 """The settings of correspondence fine-tuning: the paper's value where it gives one, ours where it does not."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
+
+WHOLE_NUMBERS = {"num_steps", "size", "grid", "render_grid"}
+ABOVE_ZERO = {"size", "grid", "render_grid", "alpha", "temperature", "bandwidth", "learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,21 @@ class OEFTSettings:
     translation: float = 0.1  # largest shift, in sides of the image; not in the paper
 
     def __post_init__(self):
-        for name in ("size", "grid", "render_grid"):
-            if getattr(self, name) < 8:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; it must be at least 8.")
-        for grid in ("grid", "render_grid"):
-            if self.size % getattr(self, grid):
-                raise ValueError(f"`{grid}` is {getattr(self, grid)}; it must divide `size`, {self.size}.")
-        if self.num_steps < 0:
-            raise ValueError(f"`num_steps` is {self.num_steps}; it must be 0 (no fine-tuning) or more.")
-        for name in ("alpha", "temperature", "bandwidth", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`{name}` is {getattr(self, name)}; it must be above 0.")
+        """Refuse what no run can use, naming the field."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("taps"):
+                object.__setattr__(self, field.name, _tap_names(field.name, value))
+            elif isinstance(value, bool) != (field.name == "augment") or not isinstance(value, int | float):
+                kind = "true or false" if field.name == "augment" else "a number"
+                raise ValueError(f"`{field.name}` is {value!r}; it must be {kind}.")
+            elif field.name in WHOLE_NUMBERS and not isinstance(value, int):
+                raise ValueError(f"`{field.name}` is {value!r}; it must be a whole number.")
+            elif value < 0 or (value == 0 and field.name in ABOVE_ZERO):
+                raise ValueError(f"`{field.name}` is {value}; it must be {'above 0' if value == 0 else '0 or more'}.")
+        for name, value in (("grid", self.grid), ("render_grid", self.render_grid)):
+            if value < 8 or self.size % value:
+                raise ValueError(f"`{name}` is {value}; it must be 8 or more and divide `size`, {self.size}.")
 
     @classmethod
     def preset(cls, name: str, **changes) -> Self:
@@ -52,7 +59,7 @@ class OEFTSettings:
 
         Args:
             name: One of `PRESETS`.
-            **changes: Settings by name; those that are None are left as they are.
+            **changes: Settings by name.
 
         Raises:
             ValueError: When the name or a setting is unknown, or a value is out of its range.
@@ -63,7 +70,16 @@ class OEFTSettings:
         for change in changes:
             if change not in known:
                 raise ValueError(f"{change!r} is no setting of OEFT; accepted are {', '.join(sorted(known))}.")
-        return replace(PRESETS[name], **{key: value for key, value in changes.items() if value is not None})
+        return replace(PRESETS[name], **changes)
+
+
+def _tap_names(name: str, value: Any) -> tuple[str, ...] | None:
+    """Layers as a tuple; JSON knows lists only."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(tap, str) for tap in value):
+        raise ValueError(f"`{name}` is {value!r}; it must be a list of names of layers, or None.")
+    return tuple(value)
 
 
 # The coarser grid costs a sixteenth of the similarities, and on the pairs we looked at the result, which is drawn on

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +104,12 @@ def browser():
     except ImportError:
         give_up("playwright is not installed: pip install -r tests/requirements.txt")
     with sync_playwright() as playwright:
+        path = find_chromium()
+        if path is None:  # Playwright's own; quick when it is here already
+            command = [sys.executable, "-m", "playwright", "install", "chromium"]
+            subprocess.run(command, capture_output=True, timeout=300, check=False)
         try:
-            chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
+            chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         except Error as error:
             give_up(f"no Chromium can be started (set CHROMIUM, or `playwright install chromium`): {error}")
         yield chromium

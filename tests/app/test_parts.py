@@ -19,6 +19,7 @@ from demo.settings import DemoSettings
 from demo.snippets import snippets_for
 from demo.stopping import StopFiles
 from pipelines import OEFTPipeline
+from pipelines.base import DivergedError
 from pipelines.images.formats import ImageError, read_image
 from pipelines.images.provenance import pixel_hash
 
@@ -84,7 +85,7 @@ def test_handlers_raise_sentences_only():
     @in_plain_words
     def generator():
         yield 1
-        raise FloatingPointError
+        raise DivergedError
 
     with pytest.raises(gr.Error, match="The source is empty."):
         function()

@@ -1,11 +1,14 @@
 """Settings, augmentation, rendering and precision of OEFT."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from pipelines.images.geometry import resize
 from pipelines.oeft.augmentation import geometric, photometric, random_affine
 from pipelines.oeft.fine_tuning import Descriptors, FineTuning
-from pipelines.oeft.rendering import MAX_SIDE, render
+from pipelines.oeft.rendering import MAX_CELL, render
 from pipelines.oeft.settings import PRESETS, OEFTSettings
 from tests.tiny import TINY_SETTINGS, seeded, tiny_oeft
 
@@ -23,9 +26,9 @@ def test_the_paper_preset_has_the_papers_values():
     assert PRESETS["fast"].num_steps < PRESETS["balanced"].num_steps < paper.num_steps
 
 
-def test_a_preset_can_be_changed_and_none_leaves_it():
-    assert OEFTSettings.preset("fast", alpha=50.0, num_steps=None).alpha == 50.0
-    assert OEFTSettings.preset("fast", num_steps=None).num_steps == PRESETS["fast"].num_steps
+def test_a_preset_can_be_changed():
+    changed = OEFTSettings.preset("fast", alpha=50.0, taps=["relu3_2"])
+    assert changed == replace(PRESETS["fast"], alpha=50.0, taps=("relu3_2",))
 
 
 @pytest.mark.parametrize(
@@ -33,8 +36,14 @@ def test_a_preset_can_be_changed_and_none_leaves_it():
     [
         ({"alhpa": 3}, "'alhpa' is no setting"),
         ({"grid": 7}, "`grid` is 7"),
-        ({"grid": 100}, "`grid` is 100; it must divide `size`, 256"),
-        ({"alpha": 0}, "`alpha` is 0"),
+        ({"grid": 100}, "`grid` is 100; it must be 8 or more and divide `size`, 256"),
+        ({"alpha": 0}, "`alpha` is 0; it must be above 0"),
+        ({"alpha": "x"}, "`alpha` is 'x'; it must be a number"),
+        ({"alpha": None}, "`alpha` is None; it must be a number"),
+        ({"grid": 8.0}, "`grid` is 8.0; it must be a whole number"),
+        ({"noise": -1}, "`noise` is -1; it must be 0 or more"),
+        ({"augment": 1}, "`augment` is 1; it must be true or false"),
+        ({"taps": "relu1_1"}, "`taps` is 'relu1_1'; it must be a list"),
         ({"learning_rate": -1.0}, "`learning_rate` is -1.0"),
     ],
 )
@@ -95,8 +104,8 @@ def test_an_identity_renders_the_exemplar_without_seams(size):
 def test_a_large_result_is_enlarged_from_a_bounded_one():
     exemplar = image(64, 64)
     rendered = render(descriptors_of_identity(4, 4), exemplar, (400, 400), alpha=200.0)
-    assert rendered.shape == (1, 3, 400, 400)
-    assert MAX_SIDE * 4 < 400
+    small = render(descriptors_of_identity(4, 4), exemplar, (4 * MAX_CELL, 4 * MAX_CELL), alpha=200.0)
+    assert torch.equal(rendered, resize(small, (400, 400)))
 
 
 def test_rendering_never_leaves_the_range():
@@ -109,8 +118,16 @@ def test_rendering_never_leaves_the_range():
 def test_the_best_networks_are_those_of_the_lowest_loss():
     pipe = tiny_oeft()
     run = FineTuning(pipe.backbone, image(), image(seed=1), TINY_SETTINGS, seeded())
-    totals = [run.step().losses["total"] for _ in range(3)]
-    assert run.best_step == totals.index(min(totals))
+    totals, weights = [], []
+    for _ in range(3):
+        weights.append([parameter.clone() for parameter in run._networks.parameters()])
+        totals.append(run.step().losses["total"])
+    weights.append([parameter.clone() for parameter in run._networks.parameters()])
+    run.descriptors()
+    if run.best_step < 3:
+        assert run.best_step == totals.index(min(totals))
+    for kept, wanted in zip(run._best_networks.parameters(), weights[run.best_step], strict=True):
+        assert torch.equal(kept, wanted)
 
 
 def test_bfloat16_steps_stay_close_to_fp32(monkeypatch):
