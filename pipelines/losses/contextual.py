@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-ROW_ELEMENTS = 1 << 21  # similarities held at a time when the rows are cut into blocks
+ROW_ELEMENTS = 1 << 19  # similarities held at a time when the rows are cut into blocks
 
 
 def contextual_loss(features: Tensor, target: Tensor, bandwidth: float = 0.5, blocks: bool | None = None) -> Tensor:
@@ -28,7 +28,7 @@ def contextual_loss(features: Tensor, target: Tensor, bandwidth: float = 0.5, bl
     columns = torch.nn.functional.normalize((target - center).flatten(2), dim=1)  # (B, C, U)
     size = max(1, ROW_ELEMENTS // columns.shape[2])
     if blocks is None:
-        blocks = rows.shape[1] > size
+        blocks = rows.shape[1] > 2 * size  # a matrix of two blocks is quicker whole
     if not blocks:
         best = _best_affinity(rows, columns, bandwidth)
     else:

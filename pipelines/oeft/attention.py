@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_ELEMENTS = 1 << 20  # 4 MB of fp32 similarities at a time; larger blocks were not faster
+BLOCK_ELEMENTS = 1 << 19  # 2 MB of fp32 similarities at a time; larger blocks were not faster
 SMALLEST_EXPONENT = -60.0  # weights below e^-60 would end as denormal numbers, which processors are slow with
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipelines.oeft.attention import block_attention
 
 ROUTES = ("matrix", "blocks", "sdpa")
-MATRIX_LIMIT = 1 << 20  # similarities; below it one small matrix is quicker than blocks of it
+MATRIX_LIMIT = 3 << 19  # similarities; up to it one small matrix is quicker than blocks of it
 
 
 def correlation(query: Tensor, key: Tensor) -> Tensor:
@@ -26,8 +26,8 @@ def correlation(query: Tensor, key: Tensor) -> Tensor:
 def choose_route(query: Tensor, key: Tensor) -> str:
     """The fastest way to warp: small grids by the matrix, large ones by `sdpa` on CUDA and by blocks elsewhere.
 
-    On a CPU torch's fused attention wants values as wide as the descriptors and is several times slower backwards;
-    on CUDA it is the fastest (`benchmarks/oeft.py`).
+    On a CPU torch's fused attention wants values as wide as the descriptors and is several times slower backwards
+    (`benchmarks/oeft_routes.py`); on CUDA its kernels are made for this.
     """
     if query.shape[1] * key.shape[1] <= MATRIX_LIMIT:
         return "matrix"
