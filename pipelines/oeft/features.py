@@ -20,16 +20,24 @@ def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Ten
     """
     levels = []
     for level in maps.values():
-        level = F.interpolate(level, grid, mode="bilinear", align_corners=False, antialias=True)
+        level = _resampled(level, grid)
         level = level - level.mean(dim=(2, 3), keepdim=True)
         length = level.square().sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True).sqrt()  # (B, 1, 1, 1)
         levels.append(level / length.clamp_min(1e-8))
     return torch.cat(levels, dim=1)
 
 
+def _resampled(level: Tensor, grid: tuple[int, int]) -> Tensor:
+    """A map (B, C, h, w) on another grid, bilinearly; antialiasing costs time and only matters where it shrinks."""
+    if tuple(level.shape[2:]) == grid:
+        return level
+    shrinks = level.shape[2] > grid[0]
+    return F.interpolate(level, grid, mode="bilinear", align_corners=False, antialias=shrinks)
+
+
 def unit_vectors(features: Tensor) -> Tensor:
     """Centered features (B, C, h, w) as unit vectors of positions (B, h * w, C), ready for cosines (eq. 3)."""
-    return F.normalize(features.flatten(2).transpose(1, 2), dim=2)
+    return F.normalize(features.flatten(2).transpose(1, 2), dim=2).contiguous()
 
 
 def feature_maps(
