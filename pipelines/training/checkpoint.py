@@ -20,9 +20,9 @@ class TrainingError(RuntimeError):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
-    """Write ``folder/step-<step>.pt`` through a temporary file, then drop all but the newest ``keep``.
+    """Write ``folder/step-<step>.pt`` through a temporary file, then drop all but ``keep``.
 
-    Until the new file is complete on disk the earlier ones stay untouched.
+    Until the new file is complete on disk the others stay untouched. It stays itself, with the newest of the others.
 
     Args:
         folder: where the checkpoints of one run lie; made if missing.
@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
     """
     _check_state(state)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:08d}.pt"
+    path = _checkpoint_path(folder, step)
     temporary = path.with_suffix(".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -50,7 +50,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
         raise
     finally:
         temporary.unlink(missing_ok=True)
-    for old in list_checkpoints(folder)[:-keep]:
+    others = [other for other in list_checkpoints(folder) if other != path]
+    for old in others[: max(0, len(others) - keep + 1)]:
         old.unlink()
     return path
 
@@ -58,6 +59,20 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 
 def list_checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     return sorted(folder.glob("step-*.pt"))
+
+
+def refuse_later_checkpoints(folder: Path, step: int) -> None:
+    """Refuse to go on from ``step`` beside later checkpoints: the next run would continue those.
+
+    Raises:
+        TrainingError: there are some; the message names them.
+    """
+    later = [path.name for path in list_checkpoints(folder) if path > _checkpoint_path(folder, step)]
+    if later:
+        raise TrainingError(
+            f"{folder} holds checkpoints of later steps than {step}, where this run begins: {', '.join(later)}; "
+            "move them away, or give another output folder"
+        )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -93,6 +108,10 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _checkpoint_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.pt"
 
 
 def _check_state(value: Any, name: str = "state") -> None:

@@ -21,6 +21,7 @@ from pipelines.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     random_state,
+    refuse_later_checkpoints,
     save_checkpoint,
     set_random_state,
 )
@@ -101,7 +102,8 @@ def train(
         evaluate: held-out measurements, run on the main process.
 
     Raises:
-        TrainingError: a loss is NaN or infinite, the disk is full, or the checkpoint belongs to another ``config``.
+        TrainingError: a loss is NaN or infinite, the disk is full, the checkpoint belongs to another ``config``, or
+            ``output`` holds later checkpoints than the one to resume from.
             The message names the last good checkpoint, which stays as it was.
     """
     folder = output / "checkpoints"
@@ -114,6 +116,7 @@ def train(
         state = load_checkpoint(saved)
         _check_config(state["config"], config, saved)
         step = state["step"]
+        refuse_later_checkpoints(folder, step)
         trainer.load_state_dict(state["trainer"])
         data.load_state_dict(state["data"])
         if accelerator.process_index < len(state["random"]):

@@ -24,6 +24,13 @@ def test_only_the_newest_stay(tmp_path):
     assert load_checkpoint(list_checkpoints(tmp_path)[-1])["weights"].tolist() == [15, 15]
 
 
+def test_the_file_just_written_stays_beside_later_ones(tmp_path):
+    for step in (600, 800, 400):
+        path = save_checkpoint(tmp_path, step, {"step": step})
+    assert load_checkpoint(path)["step"] == 400
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000400.pt", "step-00000800.pt"]
+
+
 def test_objects_are_refused_with_their_place(tmp_path):
     with pytest.raises(TrainingError, match=r"state\['a'\]\[1\] is a PosixPath"):
         save_checkpoint(tmp_path, 1, {"a": [1.0, tmp_path]})

@@ -43,6 +43,17 @@ def test_resume_from_a_named_checkpoint(tmp_path):
     assert same(newest_state(tmp_path / "a")["trainer"], newest_state(tmp_path / "b")["trainer"])
 
 
+def test_an_older_checkpoint_is_not_resumed_beside_later_ones(tmp_path):
+    run_tiny(tmp_path, steps=6, checkpoint_every=2)
+    older, later = list_checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(TrainingError, match=r"later steps than 4.*: step-00000006\.pt; move them away"):
+        run_tiny(tmp_path, steps=5, resume=older)
+    assert newest_state(tmp_path)["step"] == 6
+    later.unlink()
+    assert run_tiny(tmp_path, steps=5, resume=older) == 5
+    assert newest_state(tmp_path)["step"] == 5
+
+
 def test_another_config_is_refused_with_the_field(tmp_path):
     run_tiny(tmp_path, steps=2, config={"lr": 1e-2, "blocks": ((8, 8), (16,))})
     with pytest.raises(TrainingError, match=r"lr = 0\.01, this run asks for 0\.5"):
