@@ -139,15 +139,18 @@ def train(
         totals: dict[str, float] = {}
         since, started = 0, time.perf_counter()
         saved_step = step if saved else -1
-        while step < steps and not any(gather_object([stop.requested])):  # all processes leave together
+        stopping = False
+        while step < steps and not stopping:
             batch = data.next_batch()
             batch["generator"] = step_generator(seed, step, accelerator.process_index)
             losses = trainer.step(batch)
             step += 1
-            for name, value in losses.items():
-                if not math.isfinite(value):
-                    raise TrainingError(f"loss {name!r} became {value} at step {step}; try a lower learning rate")
-                totals[name] = totals.get(name, 0.0) + value
+            diverged = [f"loss {name!r} became {value}" for name, value in losses.items() if not math.isfinite(value)]
+            reports = gather_object([(diverged, stop.requested)])  # all processes fail or leave together
+            if reasons := sum((found for found, _ in reports), []):
+                raise TrainingError(f"{reasons[0]} at step {step}; try a lower learning rate")
+            stopping = any(requested for _, requested in reports)
+            totals |= {name: totals.get(name, 0.0) + value for name, value in losses.items()}
             since += 1
 
             if log and (step % log_every == 0 or step == steps):

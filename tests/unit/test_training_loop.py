@@ -136,8 +136,8 @@ def test_record_has_averages_and_previews(tmp_path):
     assert (tmp_path / "previews" / "step-00000004.png").is_file()
 
 
-def test_two_processes_train_like_one(tmp_path):
-    run_tiny(tmp_path / "one", steps=3)
+def two_processes(*arguments):
+    """Run `tiny_training` in two processes; their exit statuses and what they wrote to stderr."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -145,18 +145,29 @@ def test_two_processes_train_like_one(tmp_path):
     common |= {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.tiny_training", str(tmp_path / "two")],
+            [sys.executable, "-m", "tests.unit.tiny_training", *map(str, arguments)],
             env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             cwd=Path(__file__).parents[2],
             stderr=subprocess.PIPE,
         )
         for rank in range(2)
     ]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()
+    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
+    return [process.returncode for process in processes], errors
+
+
+def test_two_processes_train_like_one(tmp_path):
+    run_tiny(tmp_path / "one", steps=3)
+    codes, errors = two_processes(tmp_path / "two")
+    assert codes == [0, 0], errors
     one, two = newest_state(tmp_path / "one"), newest_state(tmp_path / "two")
     assert len(two["random"]) == 2
     assert one["data"] == two["data"]
     for name, value in one["trainer"]["model"].items():
         torch.testing.assert_close(two["trainer"]["model"][name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_two_processes_stop_together_when_one_diverges(tmp_path):
+    _, errors = two_processes(tmp_path, "diverge")
+    for error in errors:
+        assert "TrainingError: loss 'loss' became nan at step 2" in error

@@ -1,5 +1,6 @@
 """A trainer and data of a few numbers, for the tests of the training loop."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -76,5 +77,8 @@ def newest_state(output: Path):
 
 
 if __name__ == "__main__":  # one of several processes
-    run_tiny(Path(sys.argv[1]), steps=3)
-    print(os.environ["RANK"])
+    output, diverging = Path(sys.argv[1]), sys.argv[2:] == ["diverge"]
+    if diverging and os.environ["RANK"] == "1":
+        step = TinyTrainer.step
+        TinyTrainer.step = lambda self, batch: step(self, batch) | ({"loss": math.nan} if self.steps == 2 else {})
+    run_tiny(output, steps=3)
