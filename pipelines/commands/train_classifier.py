@@ -64,7 +64,14 @@ def run(args: argparse.Namespace) -> int:
     from accelerate import Accelerator
 
     from pipelines.training.classifier import ClassifierTrainer
-    from pipelines.training.datasets import ImageBatches, find_labeled_images, load_images, split_held_out, write_split
+    from pipelines.training.datasets import (
+        ImageBatches,
+        describe_files,
+        find_labeled_images,
+        load_images,
+        split_held_out,
+        write_split,
+    )
     from pipelines.training.loop import train
 
     config = config_from(args, ClassifierConfig)
@@ -76,8 +83,6 @@ def run(args: argparse.Namespace) -> int:
     pictures = load_images(train_files, class_names, cache_size)
     held_out = load_images(held_out_files, class_names, cache_size)
     if accelerator.is_main_process:
-        args.output.mkdir(parents=True, exist_ok=True)
-        write_split(args.output / "split.json", train_files, held_out_files, config.seed)
         for sentence in pictures.skipped + held_out.skipped:
             print(f"pipelines: {sentence}", file=sys.stderr)
         print(f"{len(pictures.labels)} pictures of {len(class_names)} classes, {len(held_out.labels)} held out")
@@ -88,7 +93,12 @@ def run(args: argparse.Namespace) -> int:
         trainer,
         data,
         accelerator,
-        config=dataclasses.asdict(config),
+        config={
+            **dataclasses.asdict(config),
+            "classes": class_names,
+            "train_files": describe_files(train_files),
+            "held_out": args.held_out,
+        },
         steps=config.steps,
         seed=config.seed,
         evaluate=trainer.evaluate,
@@ -99,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
         return 130
     if accelerator.is_main_process:
+        write_split(args.output / "split.json", train_files, held_out_files, config.seed)
         _write_result(args, trainer, len(pictures.labels))
     return 0
 

@@ -72,9 +72,14 @@ def split_held_out(
 
     Args:
         files: all pictures.
-        share: 0..1, part of each class that is held out, rounded.
+        share: above 0 and below 1, part of each class that is held out, rounded.
         seed: another seed, another split.
+
+    Raises:
+        DatasetError: the share is out of range, or leaves one side empty.
     """
+    if not 0 < share < 1:
+        raise DatasetError(f"held-out: the share is {share:g}; it must be above 0 and below 1")
     train: list[LabeledFile] = []
     held_out: list[LabeledFile] = []
     for name in sorted({file.class_name for file in files}):
@@ -83,7 +88,18 @@ def split_held_out(
         count = round(len(members) * share)
         held_out += members[:count]
         train += members[count:]
+    if not train or not held_out:
+        raise DatasetError(
+            f"held-out: a share of {share:g} leaves {len(train)} pictures to train on and {len(held_out)} to measure; "
+            "both need some"
+        )
     return train, held_out
+
+
+def describe_files(files: Sequence[LabeledFile]) -> str:
+    """The number of files and a hash of their ``class/file`` names in their order, to tell two sets apart."""
+    names = "\n".join(file.key for file in files)
+    return f"{len(files)} pictures, sha256 {hashlib.sha256(names.encode()).hexdigest()}"
 
 
 def write_split(path: Path, train: Sequence[LabeledFile], held_out: Sequence[LabeledFile], seed: int) -> None:

@@ -1,5 +1,6 @@
 import argparse
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -41,6 +42,36 @@ def test_classifier_from_folder_to_backbone(data, tmp_path, capsys):
     assert VGGBackbone.from_pretrained(output / "backbone", use_safetensors=True).config.blocks == [[4], [8]]
     assert call(*words, "--steps", 5) == 1
     assert "steps = 3, this run asks for 5" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_its_own_data_only(data, tmp_path, capsys):
+    output = tmp_path / "run"
+    words = ["classifier", "--data", data, "--output", output, *ARGUMENTS, "--steps", 1]
+    assert call(*words, "--held-out", 0.25) == 0
+    split = (output / "split.json").read_text()
+    assert call(*words, "--held-out", 0.5) == 1
+    assert "held_out = 0.25, this run asks for 0.5" in capsys.readouterr().err
+    (data / "red" / "0.png").rename(data / "red" / "other.png")
+    assert call(*words, "--held-out", 0.25) == 1
+    assert re.search(r"train_files = '\d+ pictures, sha256 .*', this run asks for '", capsys.readouterr().err)
+    (data / "red" / "other.png").rename(data / "red" / "0.png")
+    (data / "monkey").rename(data / "green")
+    assert call(*words, "--held-out", 0.25) == 1
+    assert "classes = ['blue', 'monkey', 'red'], this run asks for ['blue', 'green'" in capsys.readouterr().err
+    assert (output / "split.json").read_text() == split
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        (0, "the share is 0; it must be above 0 and below 1"),
+        (1.5, "the share is 1.5"),
+        (0.01, "a share of 0.01 leaves 25 pictures to train on and 0 to measure; both need some"),
+    ],
+)
+def test_a_held_out_share_of_no_use_is_refused(data, tmp_path, capsys, share, message):
+    assert call("classifier", "--data", data, "--output", tmp_path / "run", "--held-out", share) == 1
+    assert f"pipelines: held-out: {message}" in capsys.readouterr().err
 
 
 def test_failures_are_one_sentence(data, tmp_path, capsys):
