@@ -95,6 +95,7 @@ class DeviceManager:
         self._load = load or _load_pipeline
         self._describe = describe
         self._lock = threading.Lock()  # not an RLock: a generator may release it in another thread
+        # `add` enlarges the next two without waiting for a call in flight: whoever iterates over them takes a copy.
         self._uses: dict[str, dict[str, str]] = {}  # checkpoint id -> component name -> key
         self._components: dict[str, _Component] = {}  # by key
         self._pipelines: dict[str, Any] = {}
@@ -109,11 +110,11 @@ class DeviceManager:
             shapes = self._describe(checkpoint_id)
             for key, module in shapes.values():
                 self._components.setdefault(key, _Component(module))
-            self._uses[checkpoint_id] = {name: key for name, (key, _) in shapes.items()}
+            self._uses.setdefault(checkpoint_id, {name: key for name, (key, _) in shapes.items()})
 
     def device_map(self) -> dict[str, str]:
         """Return the planned device of every component, by `checkpoint.name`."""
-        uses = dict(self._uses)
+        uses = self._uses.copy()
         placement = self._plan(uses).placement
         return {
             f"{checkpoint_id}.{name}": _device_name(placement[key])
@@ -123,7 +124,7 @@ class DeviceManager:
 
     def report(self) -> list[ComponentRow]:
         """Describe every component once. It does not wait for a call in flight."""
-        uses = dict(self._uses)
+        uses = self._uses.copy()
         plan = self._plan(uses)
         users: dict[str, list[tuple[str, str]]] = {}
         for checkpoint_id, keys in uses.items():
@@ -170,7 +171,7 @@ class DeviceManager:
         self._drop_what_has_no_room(checkpoint_id)
         if checkpoint_id not in self._pipelines:
             self._pipelines[checkpoint_id] = self._load_sharing(checkpoint_id)
-        plan = self._plan(self._uses)
+        plan = self._plan(self._uses.copy())
         home = plan.home[checkpoint_id]
         if home != "cpu":
             self._make_room(checkpoint_id, home, plan.resident)
@@ -179,12 +180,12 @@ class DeviceManager:
         return self._pipelines[checkpoint_id]
 
     def _drop_what_has_no_room(self, checkpoint_id: str) -> None:
-        placement = self._plan(self._uses).placement
+        placement = self._plan(self._uses.copy()).placement
         for other in [name for name in self._pipelines if name != checkpoint_id]:
             if any(placement[key] == "disk" for key in self._uses[other].values()):
                 del self._pipelines[other]
         kept = {key for name in (checkpoint_id, *self._pipelines) for key in self._uses[name].values()}
-        for key, component in self._components.items():
+        for key, component in self._components.copy().items():
             if key not in kept and component.module is not None:
                 _unhook(component)
                 component.module = component.device = None
@@ -198,9 +199,8 @@ class DeviceManager:
         for component in loaded.values():
             _unhook(component)
         pipe = self._load(checkpoint_id, **{name: component.network for name, component in loaded.items()})
-        owners = {
-            id(component.module): key for key, component in self._components.items() if component.module is not None
-        }
+        components = self._components.copy().items()
+        owners = {id(component.module): key for key, component in components if component.module is not None}
         networks = {name: value for name, value in pipe.components.items() if isinstance(value, nn.Module)}
         found = {}
         for name, module in networks.items():
@@ -216,7 +216,7 @@ class DeviceManager:
         mine = set(self._uses[checkpoint_id].values())
         others = {
             key: component
-            for key, component in self._components.items()
+            for key, component in self._components.copy().items()
             if key not in mine and component.module is not None and component.device in (home, None)
         }
         used = sum(self._components[key].size for key in mine) + sum(other.size for other in others.values())

@@ -288,3 +288,31 @@ def test_the_report_does_not_wait_for_a_call_in_flight(manage):
     manager = manage(TWO, {"cpu": 100})
     with manager.use("one"):
         assert len(manager.report()) == 3
+
+
+def test_pipelines_may_be_added_during_a_call(manage, monkeypatch):
+    """Another thread's `add` may fall between any two lookups: here it falls before each one in turn."""
+    monkeypatch.setattr(devices, "clear_device_cache", lambda **options: None)  # slow
+    late = {"late": {"net": ("d", 1)}}
+    for moment in range(1, 1000):
+        manager = manage(TWO, {0: 7, "cpu": 100})
+        manager.world.pipelines = TWO | late
+        with manager.use("one"):
+            pass
+        lookups = 0
+
+        def look_up(component, name, moment=moment, manager=manager):
+            nonlocal lookups
+            lookups += 1
+            if lookups == moment:
+                manager.add("late")
+            return object.__getattribute__(component, name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(devices._Component, "__getattribute__", look_up)
+            with manager.use("two"):
+                pass
+        if lookups < moment:
+            break
+        assert "late.net" in manager.device_map()
+    assert moment > 20  # the call looks that many things up
