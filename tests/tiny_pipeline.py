@@ -20,7 +20,7 @@ class TinyNet(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_torchvision(cls, path: str | Path, **config):
-        return load_torchvision_weights(cls(**config), path, dropped=("classifier.",))
+        return load_torchvision_weights(cls, config, path, dropped=("classifier.",))
 
 
 class TinyPipeline(TranslationPipeline):

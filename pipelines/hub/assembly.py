@@ -14,7 +14,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import WeakFileLock
 from safetensors import SafetensorError
@@ -97,8 +96,7 @@ def _assemble(checkpoint: Checkpoint, pipeline_class: Any, paths: dict[str, Path
 
 def _read_network(network_class: Any, source: dict[str, Any], path: Path) -> Any:
     try:
-        with torch.random.fork_rng(devices=[]):  # building a network initializes it from the global state
-            return network_class.from_torchvision(path, **source.get("config", {}))
+        return network_class.from_torchvision(path, **source.get("config", {}))
     except (ValueError, SafetensorError) as error:
         raise CheckpointError(f"{source['filename']!r} of {source['repo_id']!r} cannot be used: {error}") from error
 

@@ -7,11 +7,13 @@ are absent. Here every name and shape is compared with the network that the comp
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from pipelines.hub.errors import CheckpointError
 
@@ -53,6 +55,33 @@ def check_folder(folder: Path, pipeline_class: Any, *, variant: str | None, give
                 f"model_index.json in {folder} has {name!r}, which {pipeline_class.__name__} does not take."
             )
     return weights
+
+
+def shapes_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor by its name."""
+    return {key: tuple(value.shape) for key, value in weights.items()}
+
+
+def compare_weights(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
+    """Compare the shapes of a network's weights with those of a file.
+
+    Args:
+        expected: shape by name, of the network.
+        found: likewise, of the file.
+
+    Returns:
+        What is missing, unexpected and misshapen, in words; empty where all of it fits.
+    """
+    problems = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "misshapen": [
+            f"{key} is {found[key]} and should be {expected[key]}"
+            for key in sorted(expected.keys() & found.keys())
+            if found[key] != expected[key]
+        ],
+    }
+    return "; ".join(f"{len(keys)} {kind} ({_shorten(keys)})" for kind, keys in problems.items() if keys)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -102,9 +131,7 @@ def _check_weights(folder: Path, network_class: Any, files: list[Path]) -> None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with torch.device("meta"):
-            expected = {
-                key: tuple(value.shape) for key, value in network_class.from_config(config).state_dict().items()
-            }
+            expected = shapes_of(network_class.from_config(config).state_dict())
     except Exception as error:  # a constructor may raise anything for a wrong config
         raise CheckpointError(
             f"{network_class.__name__} cannot be built from {folder / 'config.json'}: {error}"
@@ -116,18 +143,8 @@ def _check_weights(folder: Path, network_class: Any, files: list[Path]) -> None:
                 found |= {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise CheckpointError(f"{file} is cut off or damaged ({error}): fetch or save it again.") from error
-    problems = {
-        "missing": sorted(expected.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - expected.keys()),
-        "misshapen": [
-            f"{key} is {found[key]} and should be {expected[key]}"
-            for key in sorted(expected.keys() & found.keys())
-            if found[key] != expected[key]
-        ],
-    }
-    if any(problems.values()):
-        text = "; ".join(f"{len(keys)} {kind} ({_shorten(keys)})" for kind, keys in problems.items() if keys)
-        raise CheckpointError(f"The weights in {folder} do not fit {network_class.__name__}: {text}.")
+    if problems := compare_weights(expected, found):
+        raise CheckpointError(f"The weights in {folder} do not fit {network_class.__name__}: {problems}.")
 
 
 def _shorten(keys: list[str]) -> str:

@@ -75,4 +75,4 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
         Raises:
             ValueError: When a weight is missing, unexpected or of another shape.
         """
-        return load_torchvision_weights(cls(**config), path, dropped=("fc.",))
+        return load_torchvision_weights(cls, config, path, dropped=("fc.",))

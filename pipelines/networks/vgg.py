@@ -88,7 +88,7 @@ class VGGBackbone(ModelMixin, ConfigMixin):
         Raises:
             ValueError: When a weight is missing, unexpected or of another shape.
         """
-        return load_torchvision_weights(cls(**config), path, dropped=("classifier.", "pre_logits.", "head."))
+        return load_torchvision_weights(cls, config, path, dropped=("classifier.", "pre_logits.", "head."))
 
 
 def _relu_indices(blocks: tuple[tuple[int, ...], ...], batch_norm: bool) -> dict[str, int]:

@@ -43,6 +43,33 @@ def test_resnet50_has_torchvisions_keys_and_output(tmp_path, image):
         assert set(maps) == {"stem", "layer2"}
 
 
+def test_older_files_without_batch_counters_are_taken(tmp_path, image):
+    small = {"depths": (1, 1, 1, 1), "taps": ("layer1",)}
+    network = ResNetBackbone(**small)
+    weights = {key: value for key, value in network.state_dict().items() if "num_batches_tracked" not in key}
+    save_file(weights, tmp_path / "old.safetensors")
+    loaded = ResNetBackbone.from_torchvision(tmp_path / "old.safetensors", **small)
+    assert loaded.bn1.num_batches_tracked == 0
+    with torch.no_grad():
+        assert torch.equal(loaded(image)["layer1"], network(image)["layer1"])
+    save_file({key: weights[key] for key in weights if key != "bn1.running_mean"}, tmp_path / "old.safetensors")
+    with pytest.raises(ValueError, match=r"1 missing \(bn1.running_mean\)"):
+        ResNetBackbone.from_torchvision(tmp_path / "old.safetensors", **small)
+
+
+def test_reading_weights_draws_nothing_and_keeps_the_precision(tmp_path):
+    small = {"blocks": ((4,), (8,)), "taps": ("relu2_1",)}
+    weights = {key: value.half() for key, value in VGGBackbone(**small).state_dict().items()}
+    save_file(weights, tmp_path / "half.safetensors")
+    state = torch.get_rng_state()
+    loaded = VGGBackbone.from_torchvision(tmp_path / "half.safetensors", **small)
+    assert torch.equal(torch.get_rng_state(), state)
+    for key, value in loaded.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, weights[key].float())
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
 def test_timms_names_for_the_classifier_are_left_out(tmp_path):
     small = {"blocks": ((4,), (8,)), "taps": ("relu2_1",)}
     weights = dict(VGGBackbone(**small).state_dict())
@@ -54,9 +81,9 @@ def test_timms_names_for_the_classifier_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("features.0.bias"), "missing features.0.bias"),
-        (lambda w: w.update({"features.9.bias": torch.zeros(1)}), "unexpected features.9.bias"),
-        (lambda w: w.update({"features.0.bias": torch.zeros(5)}), r"features.0.bias is \(5,\), not \(4,\)"),
+        (lambda w: w.pop("features.0.bias"), r"1 missing \(features.0.bias\)"),
+        (lambda w: w.update({"features.9.bias": torch.zeros(1)}), r"1 unexpected \(features.9.bias\)"),
+        (lambda w: w.update({"features.0.bias": torch.zeros(5)}), r"features.0.bias is \(5,\) and should be \(4,\)"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path, change, message):
