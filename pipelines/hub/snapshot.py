@@ -83,21 +83,24 @@ def download_snapshot(
         except Exception as error:  # the errors of the HTTP library below are not all wrapped
             raise explain(error, repo_id, revision, endpoint) from error
 
-    folder = download(force_download)
-    if missing := missing_files(folder, files) or _missing_names(folder, patterns):
-        raise CheckpointError(f"{repo_id!r} at revision {revision!r} has no file {missing[0]!r}: check the entry.")
+    def complete(folder: Path) -> Path:
+        if missing := missing_files(folder, files) or _missing_names(folder, patterns):
+            raise CheckpointError(f"{repo_id!r} at revision {revision!r} has no file {missing[0]!r}: check the entry.")
+        return folder
+
+    folder = complete(download(force_download))
     damaged = _damaged(folder, files)
     if not damaged:
         return folder
     _remove(folder, damaged)
     try:
-        download(force=False)
+        folder = download(force=False)  # another folder than before if the branch has moved meanwhile
     except CheckpointError as error:
         raise CheckpointError(
             f"{damaged[0]!r} of {repo_id!r} was damaged (its sha256 is not the expected one) and has been removed "
             f"from the cache; downloading it again failed: {error}"
         ) from error
-    if still := _damaged(folder, files):
+    if still := _damaged(complete(folder), files):
         _remove(folder, still)
         raise CheckpointError(
             f"{still[0]!r} of {repo_id!r} at revision {revision!r} does not have the expected sha256, also after a "

@@ -7,6 +7,7 @@ import time
 import pytest
 from huggingface_hub import constants
 
+from pipelines.hub import snapshot
 from pipelines.hub.download import fetch, locate
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import get_checkpoint
@@ -100,6 +101,30 @@ def test_flipped_byte_is_downloaded_again(pinned, source):
     pinned.flip[WEIGHTS] = 1
     assert read(fetch(source)) == FILES
     assert sum(WEIGHTS in request for request in pinned.transfers()) == 2
+
+
+def move_main(hub, monkeypatch, files):
+    """The main branch moves between the download of a damaged file and the second download."""
+    remove = snapshot._remove
+    monkeypatch.setattr(snapshot, "_remove", lambda *given: (remove(*given), hub.add(REPO, files)))
+    hub.flip[WEIGHTS] = 1
+
+
+def test_branch_that_moves_before_the_second_download(hub, monkeypatch):
+    hub.add(REPO, FILES)
+    newer = FILES | {WEIGHTS: b"newer", "README.md": b"# Newer"}
+    move_main(hub, monkeypatch, newer)
+    located = locate(REPO)
+    assert located.revision == hub.commits[REPO, "main"]
+    assert {path: (located.folder / path).read_bytes() for path in newer} == newer
+
+
+def test_branch_that_loses_a_file_before_the_second_download(hub, register, monkeypatch):
+    hub.add(REPO, FILES)
+    register(source={"repo_id": REPO, "revision": "main"}, files=listed())
+    move_main(hub, monkeypatch, {path: data for path, data in FILES.items() if path != WEIGHTS})
+    with pytest.raises(CheckpointError, match=f"'org/tiny' at revision 'main' has no file '{WEIGHTS}'"):
+        fetch("tiny")
 
 
 def test_byte_that_stays_flipped_is_never_loaded(pinned):
