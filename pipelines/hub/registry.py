@@ -98,14 +98,20 @@ def list_checkpoints(task: str | None = None) -> list[Checkpoint]:
         task: only those of this task, one of `TASKS`; None for all.
 
     Raises:
-        RegistryError: a registry file is missing or an entry is wrong, or `task` is none of `TASKS`.
+        RegistryError: a registry file is missing or an entry is wrong, there is none at all, or `task` is none of
+            `TASKS`.
     """
     if task is not None and task not in TASKS:
         raise RegistryError(f"`task` is {task!r}; accepted are {', '.join(TASKS)}.")
-    entries = {entry.id: entry for entry in read_registry(REGISTRY_FILE)}
     extra = os.environ.get("TRANSLATION_HUB_CHECKPOINTS")
-    if extra:
-        entries |= {entry.id: entry for entry in read_registry(Path(extra))}
+    paths = [REGISTRY_FILE] if REGISTRY_FILE.exists() else []  # an installed package comes without it
+    paths += [Path(extra)] if extra else []
+    if not paths:
+        raise RegistryError(
+            f"The registry {REGISTRY_FILE} does not exist: set TRANSLATION_HUB_CHECKPOINTS to a file of the form of "
+            "the repository's checkpoints.json, or run from a checkout of the repository."
+        )
+    entries = {entry.id: entry for path in paths for entry in read_registry(path)}
     return [entry for entry in entries.values() if task is None or entry.task == task]
 
 

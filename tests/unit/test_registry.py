@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.hub import registry
 from pipelines.hub.registry import (
     REGISTRY_FILE,
     RegistryError,
@@ -143,6 +144,14 @@ def test_extra_registry_adds_and_overrides(register):
     path = register(id="oeft-starter", title="Mine")
     assert get_checkpoint("oeft-starter").title == "Mine"
     assert get_checkpoint("oeft-starter").registry_file == path
+
+
+def test_without_the_repositorys_registry_the_extra_one_is_enough(register, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "REGISTRY_FILE", tmp_path / "site-packages" / "checkpoints.json")
+    with pytest.raises(RegistryError, match=r"checkpoints.json does not exist: set TRANSLATION_HUB_CHECKPOINTS to a"):
+        list_checkpoints()
+    register()
+    assert [checkpoint.id for checkpoint in list_checkpoints()] == ["tiny"]
 
 
 @pytest.mark.parametrize(
