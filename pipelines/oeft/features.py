@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipelines.networks.levels import equalize
+
 
 def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Tensor:
     """Bring feature maps of several layers to one grid and one scale, and join them (OEFT fig. 3).
 
-    Every level is centered over positions (eq. 4-5) and divided by the root mean square length of its vectors, so that
-    each has the same say in the cosine; the paper leaves the scaling open.
+    Every level is centered over positions and scaled (`equalize`), so that each has the same say in the cosine.
 
     Args:
         maps: Maps (B, C_l, H_l, W_l) by layer.
@@ -18,12 +19,7 @@ def hierarchical_features(maps: dict[str, Tensor], grid: tuple[int, int]) -> Ten
     Returns:
         (B, sum of C_l, *grid), centered, fp32.
     """
-    levels = []
-    for level in maps.values():
-        level = _resampled(level, grid)
-        level = level - level.mean(dim=(2, 3), keepdim=True)
-        length = level.square().sum(dim=1, keepdim=True).mean(dim=(2, 3), keepdim=True).sqrt()  # (B, 1, 1, 1)
-        levels.append(level / length.clamp_min(1e-8))
+    levels = [equalize(_resampled(level, grid), channels=1, positions=(2, 3)) for level in maps.values()]
     return torch.cat(levels, dim=1)
 
 

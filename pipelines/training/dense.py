@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.losses.info_nce import info_nce
+from pipelines.networks.levels import equalize
 from pipelines.training.augmentation import map_points
 
 
@@ -36,7 +37,7 @@ def matching_points(motion: Tensor, count: int, generator: torch.Generator) -> t
 def point_features(maps: Mapping[str, Tensor], points: Tensor) -> Tensor:
     """Hierarchical features at given places, centered over the places and L2 normalized (OEFT sec. 3.2, eq. 3-5).
 
-    Every level is divided by its root mean square over the picture's places, so that all levels have a say.
+    Every level is scaled over the picture's places (`equalize`), so that all levels have a say.
 
     Args:
         maps: feature maps (B, C_i, H_i, W_i) by tap name.
@@ -50,9 +51,7 @@ def point_features(maps: Mapping[str, Tensor], points: Tensor) -> Tensor:
     for level in maps.values():
         values = F.grid_sample(level.float(), grid, padding_mode="border", align_corners=False)
         values = values.squeeze(3).transpose(1, 2)  # [B, N, C_i]
-        values = values - values.mean(dim=1, keepdim=True)
-        power = values.square().sum(dim=2, keepdim=True).mean(dim=1, keepdim=True)  # [B, 1, 1]
-        levels.append(values / (power + 1e-8).sqrt())
+        levels.append(equalize(values, channels=2, positions=(1,)))
     return F.normalize(torch.cat(levels, dim=-1), dim=-1)
 
 

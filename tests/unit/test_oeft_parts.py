@@ -7,6 +7,7 @@ import torch
 
 from pipelines.images.geometry import resize
 from pipelines.oeft.augmentation import geometric, photometric, random_affine
+from pipelines.oeft.features import hierarchical_features
 from pipelines.oeft.fine_tuning import Descriptors, FineTuning
 from pipelines.oeft.rendering import MAX_CELL, render
 from pipelines.oeft.settings import PRESETS, OEFTSettings
@@ -50,6 +51,14 @@ def test_a_preset_can_be_changed():
 def test_bad_settings_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         OEFTSettings.preset("fast", **changes)
+
+
+def test_a_layer_that_is_the_same_everywhere_has_finite_gradients():
+    level = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
+    joined = hierarchical_features({"flat": level, "other": image(4, 4)}, (4, 4))
+    assert joined[:, :3].abs().max() == 0
+    joined.square().sum().backward()
+    assert level.grad.isfinite().all()
 
 
 def test_augmentation_of_strength_zero_changes_nothing():
