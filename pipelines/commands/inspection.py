@@ -2,7 +2,6 @@
 
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pipelines.hub.download import locate
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.precision import fast_precision
 from pipelines.hub.registry import Checkpoint
+from pipelines.images.provenance import installed_version
 
 PACKAGES = (
     "torch",
@@ -61,13 +61,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def package_versions() -> dict[str, str | None]:
     """Return the installed versions of `PACKAGES`; None for what is not installed."""
-    versions: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+    return {name: installed_version(name) for name in PACKAGES}
 
 
 def find_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:

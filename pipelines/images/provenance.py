@@ -83,13 +83,16 @@ def make_record(
 
 def library_versions() -> dict[str, str]:
     """Return the versions that decide about pixels, by package name."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # a checkout that was not installed
-            versions[package] = "source"
-    return versions
+    packages = {package: installed_version(package) or "source" for package in PACKAGES}  # "source": a bare checkout
+    return {"python": platform.python_version(), **packages}
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package, None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def pixel_hash(image: ReadImage) -> str:

@@ -11,7 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from pipelines.base import TranslationPipeline
 from pipelines.images.formats import ImageError, read_image
-from pipelines.images.provenance import KEYWORD, make_record, pixel_hash, read_record, save_png
+from pipelines.images.provenance import KEYWORD, installed_version, make_record, pixel_hash, read_record, save_png
 from pipelines.oeft.settings import OEFTSettings
 
 COLOR = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -54,6 +54,7 @@ def test_the_record_says_how_the_picture_was_made(record, tmp_path):
     assert (record["device"], record["dtype"], record["threads"]) == ("cpu", "float32", torch.get_num_threads())
     assert torch.__version__.startswith(record["versions"]["torch"])
     assert {"python", "diffusers", "numpy", "pillow"} < record["versions"].keys()
+    assert installed_version("a-package-that-is-not-here") is None
 
 
 def test_a_saved_png_gives_back_picture_and_record(record, tmp_path):
