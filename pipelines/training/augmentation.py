@@ -12,7 +12,7 @@ from torch import Tensor
 def random_crops(count: int, generator: torch.Generator, scale: tuple[float, float], flip: bool = True) -> Tensor:
     """Random resized crops as affine maps, (count, 3, 3).
 
-    A map takes homogeneous output coordinates in [-1, 1] to input coordinates in [-1, 1], as ``affine_grid`` does.
+    A map takes homogeneous output coordinates in [-1, 1] to input coordinates in [-1, 1], as `affine_grid` does.
 
     Args:
         count: number of maps.
@@ -31,7 +31,7 @@ def random_crops(count: int, generator: torch.Generator, scale: tuple[float, flo
 
 
 def random_motions(count: int, generator: torch.Generator, degrees: float, zoom: float, shift: float) -> Tensor:
-    """Random rotations, zooms, stretches and shifts as affine maps, (count, 3, 3); see :func:`random_crops`.
+    """Random rotations, zooms, stretches and shifts as affine maps, (count, 3, 3); see `random_crops`.
 
     Args:
         count: number of maps.

@@ -20,7 +20,7 @@ class TrainingError(RuntimeError):
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
-    """Write ``folder/step-<step>.pt`` through a temporary file, then drop all but ``keep``.
+    """Write `folder/step-<step>.pt` through a temporary file, then drop all but `keep`.
 
     Until the new file is complete on disk the others stay untouched. It stays itself, with the newest of the others.
 
@@ -62,7 +62,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def refuse_later_checkpoints(folder: Path, step: int) -> None:
-    """Refuse to go on from ``step`` beside later checkpoints: the next run would continue those.
+    """Refuse to go on from `step` beside later checkpoints: the next run would continue those.
 
     Raises:
         TrainingError: there are some; the message names them.
@@ -100,7 +100,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`random_state` returned."""
+    """Put back what `random_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     keys, position, has_gauss, cached = state["numpy"]

@@ -41,13 +41,13 @@ class Classifier(nn.Module):
 
 
 class ClassifierTrainer:
-    """Trains a :class:`Classifier`; driven by ``training/loop.py``.
+    """Trains a `Classifier`; driven by `training/loop.py`.
 
     Args:
-        config: see :class:`ClassifierConfig`.
+        config: see `ClassifierConfig`.
         class_names: one for each label.
         accelerator: decides device and processes.
-        held_out: pictures that ``evaluate`` measures.
+        held_out: pictures that `evaluate` measures.
     """
 
     def __init__(self, config: ClassifierConfig, class_names: list[str], accelerator: Accelerator, held_out: ImageSet):
@@ -63,7 +63,7 @@ class ClassifierTrainer:
         self.steps_done = 0
 
     def step(self, batch: dict[str, Any]) -> dict[str, float]:
-        """One step on ``{"image" (B, 3, H, W) uint8, "label" (B,), "generator"}``; losses and shares by name."""
+        """One step on `{"image" (B, 3, H, W) uint8, "label" (B,), "generator"}`; losses and shares by name."""
         config, device = self.config, self.accelerator.device
         views, labels, points = self._views(batch)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
@@ -112,8 +112,8 @@ class ClassifierTrainer:
         """Measure the averaged weights on the held-out pictures, whole and unaugmented.
 
         Returns:
-            ``held_out_accuracy``, and ``held_out_dense_accuracy``: how often a place finds itself again in a moved
-            and recolored view among ``dense_points`` places; both 0..1.
+            `held_out_accuracy`, and `held_out_dense_accuracy`: how often a place finds itself again in a moved
+            and recolored view among `dense_points` places; both 0..1.
         """
         config, device = self.config, self.accelerator.device
         generator = torch.Generator().manual_seed(config.seed)  # the same views at every measurement
@@ -171,7 +171,7 @@ class ClassifierTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what :meth:`state_dict` returned."""
+        """Put back what `state_dict` returned."""
         self.accelerator.unwrap_model(self.model).load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ema.load_state_dict(state["ema"])
@@ -183,7 +183,7 @@ class ClassifierTrainer:
 
 
 def learning_rate(config: ClassifierConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to zero at ``config.steps``; a function of the step alone."""
+    """Linear warm-up, then a cosine down to zero at `config.steps`; a function of the step alone."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)

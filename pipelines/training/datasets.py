@@ -32,7 +32,7 @@ class LabeledFile:
 
     @property
     def key(self) -> str:
-        """``class/file``: the picture's name wherever the data folder lies."""
+        """`class/file`: the picture's name wherever the data folder lies."""
         return f"{self.class_name}/{self.path.name}"
 
 
@@ -97,13 +97,13 @@ def split_held_out(
 
 
 def describe_files(files: Sequence[LabeledFile]) -> str:
-    """The number of files and a hash of their ``class/file`` names in their order, to tell two sets apart."""
+    """The number of files and a hash of their `class/file` names in their order, to tell two sets apart."""
     names = "\n".join(file.key for file in files)
     return f"{len(files)} pictures, sha256 {hashlib.sha256(names.encode()).hexdigest()}"
 
 
 def write_split(path: Path, train: Sequence[LabeledFile], held_out: Sequence[LabeledFile], seed: int) -> None:
-    """Write down which picture is on which side, as ``class/file`` names."""
+    """Write down which picture is on which side, as `class/file` names."""
     content = {"seed": seed, "train": [file.key for file in train], "held_out": [file.key for file in held_out]}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=0), encoding="utf-8")
@@ -126,9 +126,9 @@ class ImageSet:
 
 
 def load_images(files: Sequence[LabeledFile], class_names: Sequence[str], size: int) -> ImageSet:
-    """Decode every picture once: short side to ``size``, centre square, uint8.
+    """Decode every picture once: short side to `size`, center square, uint8.
 
-    Broken pictures are left out and named in ``skipped``.
+    Broken pictures are left out and named in `skipped`.
 
     Args:
         files: pictures of any size and mode (grey, palette, alpha on white).
@@ -177,7 +177,7 @@ class IndexStream:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def take(self, count: int) -> Tensor:
-        """The next ``count`` indices, (count,) int64; runs on into the next epoch where one ends."""
+        """The next `count` indices, (count,) int64; runs on into the next epoch where one ends."""
         indices = torch.empty(count, dtype=torch.int64)
         for slot in range(count):
             epoch, offset = divmod(self.position, self.length)
@@ -208,14 +208,14 @@ class IndexStream:
 
 
 class ImageBatches:
-    """Endless batches of an :class:`ImageSet`; each process takes its own share of one common order.
+    """Endless batches of an `ImageSet`; each process takes its own share of one common order.
 
     Args:
         dataset: pictures in memory.
         batch_size: pictures of one step over all processes.
         seed: of the order.
         process: which share to take.
-        processes: how many shares there are; ``batch_size`` must be a multiple.
+        processes: how many shares there are; `batch_size` must be a multiple.
 
     Raises:
         DatasetError: it is not.
@@ -229,7 +229,7 @@ class ImageBatches:
         self.stream = IndexStream(len(dataset.labels), seed)
 
     def next_batch(self) -> dict[str, Any]:
-        """``{"image": (B, 3, H, W) uint8, "label": (B,) int64}``, B = batch_size / processes."""
+        """`{"image": (B, 3, H, W) uint8, "label": (B,) int64}`, B = batch_size / processes."""
         mine = self.stream.take(self.batch_size)[self.process :: self.processes]
         return {"image": self.dataset.images[mine], "label": self.dataset.labels[mine]}
 

@@ -12,10 +12,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class EMA(Generic[Module]):
-    """A running average of ``module``'s parameters; buffers (batch-norm statistics) are copied as they are.
+    """A running average of `module`'s parameters; buffers (batch-norm statistics) are copied as they are.
 
-    Early on the average follows faster, by ``min(decay, (1 + n) / (10 + n))`` after n updates, so that it is of use
-    before ``1 / (1 - decay)`` steps are over.
+    Early on the average follows faster, by `min(decay, (1 + n) / (10 + n))` after n updates, so that it is of use
+    before `1 / (1 - decay)` steps are over.
 
     Args:
         module: the network to follow; not changed.
@@ -29,7 +29,7 @@ class EMA(Generic[Module]):
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move the average toward ``module`` as it is now."""
+        """Move the average toward `module` as it is now."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         for average, value in zip(self.module.parameters(), module.parameters(), strict=True):
@@ -42,6 +42,6 @@ class EMA(Generic[Module]):
         return {"module": self.module.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what :meth:`state_dict` returned."""
+        """Put back what `state_dict` returned."""
         self.module.load_state_dict(state["module"])
         self.updates = state["updates"]

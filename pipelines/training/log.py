@@ -16,7 +16,7 @@ except ImportError:
 
 
 class TrainingLog:
-    """Append to ``folder/log.jsonl``, one JSON object a line, and mirror it to TensorBoard.
+    """Append to `folder/log.jsonl`, one JSON object a line, and mirror it to TensorBoard.
 
     Args:
         folder: output folder of the run; made if missing.
@@ -28,7 +28,7 @@ class TrainingLog:
         self.board = SummaryWriter(str(folder / "tensorboard")) if SummaryWriter else None
 
     def write(self, step: int, values: Mapping[str, float | str]) -> None:
-        """Record ``values`` for ``step``; numbers also go to TensorBoard under their own name."""
+        """Record `values` for `step`; numbers also go to TensorBoard under their own name."""
         with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self.board:
@@ -37,7 +37,7 @@ class TrainingLog:
                     self.board.add_scalar(name, value, step)
 
     def preview(self, step: int, image: Image.Image) -> None:
-        """Keep a preview picture as ``previews/step-<step>.png``."""
+        """Keep a preview picture as `previews/step-<step>.png`."""
         folder = self.folder / "previews"
         folder.mkdir(exist_ok=True)
         image.save(folder / f"step-{step:08d}.png")

@@ -29,22 +29,22 @@ from pipelines.training.log import TrainingLog
 
 
 class Trainer(Protocol):
-    """What the loop drives. A trainer prepares its own networks and optimisers with the run's ``Accelerator``."""
+    """What the loop drives. A trainer prepares its own networks and optimizers with the run's `Accelerator`."""
 
     def step(self, batch: dict[str, Any]) -> dict[str, float]:
-        """One optimisation step; returns the losses by name. All randomness comes from ``batch["generator"]``."""
+        """One optimization step; returns the losses by name. All randomness comes from `batch["generator"]`."""
         ...
 
     def preview(self, batch: dict[str, Any]) -> Image.Image:
-        """A picture of what the networks do with ``batch`` now."""
+        """A picture of what the networks do with `batch` now."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a resumed run needs, as tensors and plain values: networks, optimisers, schedulers, averages."""
+        """Everything a resumed run needs, as tensors and plain values: networks, optimizers, schedulers, averages."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what :meth:`state_dict` returned."""
+        """Put back what `state_dict` returned."""
         ...
 
 
@@ -80,30 +80,30 @@ def train(
     evaluate_every: int = 500,
     evaluate: Callable[[], dict[str, float]] | None = None,
 ) -> int:
-    """Drive ``trainer`` to ``steps`` finished steps and return how many are finished.
+    """Drive `trainer` to `steps` finished steps and return how many are finished.
 
     Ten steps give the same bits as five, a resume and five more (on a CPU; same number of processes). Ctrl-C and
-    SIGTERM finish the step in hand, save and return. Checkpoints lie in ``output/checkpoints``, the record in
-    ``output/log.jsonl``.
+    SIGTERM finish the step in hand, save and return. Checkpoints lie in `output/checkpoints`, the record in
+    `output/log.jsonl`.
 
     Args:
-        trainer: see :class:`Trainer`; already prepared with ``accelerator``.
-        data: see :class:`Data`.
-        accelerator: decides device and processes; run under ``accelerate launch`` for several.
+        trainer: see `Trainer`; already prepared with `accelerator`.
+        data: see `Data`.
+        accelerator: decides device and processes; run under `accelerate launch` for several.
         output: folder of this run.
         config: plain values that decide the outcome; stored, and compared on resume.
         steps: the step to stop at, counted from the run's very beginning.
-        seed: with step and process it seeds ``batch["generator"]`` (a CPU generator).
-        resume: ``"latest"`` continues the newest checkpoint of ``output``, if it has one; or one checkpoint's path.
+        seed: with step and process it seeds `batch["generator"]` (a CPU generator).
+        resume: `"latest"` continues the newest checkpoint of `output`, if it has one; or one checkpoint's path.
         log_every: steps averaged into one line of the record.
         checkpoint_every: steps between checkpoints; the last step is always saved.
         preview_every: steps between preview pictures.
-        evaluate_every: steps between calls of ``evaluate``.
+        evaluate_every: steps between calls of `evaluate`.
         evaluate: held-out measurements, run on the main process.
 
     Raises:
-        TrainingError: a loss is NaN or infinite, the disk is full, the checkpoint belongs to another ``config``, or
-            ``output`` holds later checkpoints than the one to resume from.
+        TrainingError: a loss is NaN or infinite, the disk is full, the checkpoint belongs to another `config`, or
+            `output` holds later checkpoints than the one to resume from.
             The message names the last good checkpoint, which stays as it was.
     """
     folder = output / "checkpoints"
