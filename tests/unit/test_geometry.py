@@ -21,14 +21,6 @@ def test_padding_is_cropped_back(height, width, multiple):
     assert torch.equal(crop_padding(padded, padding), pixels)
 
 
-@pytest.mark.parametrize("side", range(1, 131))
-def test_every_side_is_padded_and_cropped_back(side):
-    pixels = torch.arange(3.0 * side * 131).reshape(3, side, 131)
-    padded, padding = pad_to_multiple(pixels, 64)
-    assert padded.shape == (3, -(-side // 64) * 64, 192)
-    assert torch.equal(crop_padding(padded, padding), pixels)
-
-
 def test_padding_is_torchs_reflection_where_torch_has_one():
     pixels = torch.arange(30.0).reshape(1, 5, 6)
     padded, _ = pad_to_multiple(pixels, 8)
