@@ -1,6 +1,6 @@
 """Make the examples of the Exemplar tab again: `python -m demo.make_examples`, a few minutes on a CPU.
 
-It needs scikit-image, matplotlib and gradio, whose own pictures it uses; `demo/examples/SOURCES.md` says which.
+It needs scikit-image, scikit-learn, matplotlib and gradio, whose own pictures it uses: see `demo/examples/SOURCES.md`.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from typing import cast
 import gradio
 import matplotlib
 import skimage
+import sklearn
 import torch
 from PIL import Image
 
@@ -38,15 +39,15 @@ def package_picture(package, path: str, box: tuple[int, int, int, int] | None = 
 
 
 PAIRS: dict[str, tuple[Maker, Maker]] = {
-    "1-faces": (
+    "1-pagoda": (
+        package_picture(sklearn, "datasets/images/china.jpg", (0, 0, 480, 427)),
+        package_picture(gradio, "media_assets/images/tower.jpg", (0, 100, 377, 600)),
+    ),
+    "2-dusk": (by_day, at_dusk),
+    "3-faces": (
         package_picture(skimage, "data/astronaut.png", (110, 0, 350, 250)),
         package_picture(matplotlib, "mpl-data/sample_data/grace_hopper.jpg", (90, 20, 430, 390)),
     ),
-    "2-cats": (
-        package_picture(gradio, "media_assets/images/cheetah1.jpg", (15, 20, 240, 200)),
-        package_picture(skimage, "data/chelsea.png", (60, 0, 400, 300)),
-    ),
-    "3-dusk": (by_day, at_dusk),
 }
 
 
