@@ -55,7 +55,7 @@ def estimate_exemplar(checkpoint_id: str, pipe: OEFTPipeline, limit: float = PRO
                 run.result()
                 fixed[how] = starting + time.perf_counter() - start
             if how in fixed:
-                seconds = round(fixed[how] + settings.num_steps * step, 1)
+                seconds = round(fixed[how] + settings.num_steps * step, 3)
         spent = time.perf_counter() - begin
         reason = f"not measured: {spent:.0f} s of probing were over" if seconds is None else None
         estimates.append(Estimate(checkpoint_id, run_name, seconds, reason))

@@ -21,7 +21,7 @@ CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"
 TINY = {"size": 128, "grid": 32, "render_grid": 32}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app_environment(tmp_path_factory):
     """A registry with one tiny checkpoint, and presets that take milliseconds a step."""
     folder = tmp_path_factory.mktemp("app")
@@ -57,7 +57,7 @@ def app_environment(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app_url(app_environment):
     """The address of the running app."""
     import app
@@ -73,7 +73,7 @@ def app_url(app_environment):
     demo.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pictures(tmp_path_factory) -> dict[str, Path]:
     """Files as a visitor may bring them."""
     folder = tmp_path_factory.mktemp("pictures")
@@ -94,7 +94,7 @@ def pictures(tmp_path_factory) -> dict[str, Path]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     """A headless Chromium; skipped where there is none, unless TRANSLATION_HUB_REQUIRE_BROWSER=1."""
     required = os.environ.get("TRANSLATION_HUB_REQUIRE_BROWSER") == "1"

@@ -64,7 +64,7 @@ def test_another_config_is_refused_with_the_field(tmp_path):
 def test_interrupt_finishes_the_step_saves_and_returns(tmp_path):
     def press(step):
         if step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     assert run_tiny(tmp_path, steps=10, on_step=press) == 3
@@ -76,8 +76,8 @@ def test_interrupt_finishes_the_step_saves_and_returns(tmp_path):
 def test_second_interrupt_stops_at_once(tmp_path):
     def press(step):
         if step == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         run_tiny(tmp_path, steps=10, on_step=press, checkpoint_every=2)
