@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Self
 
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 from torchvision.models.resnet import Bottleneck, ResNet
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.vgg import make_layers
@@ -70,7 +70,7 @@ class VGGBackbone(ModelMixin, ConfigMixin):
 
         Fine-tuning on a single pair of images needs it: batch statistics of one image mean nothing.
         """
-        folded = type(self)(blocks=self.config.blocks, taps=self.taps)
+        folded = type(self)(blocks=self.config["blocks"], taps=self.taps)
         convolutions = [layer for layer in self.features if isinstance(layer, nn.Conv2d)]
         norms = [layer for layer in self.features if isinstance(layer, nn.BatchNorm2d)]
         targets = [layer for layer in folded.features if isinstance(layer, nn.Conv2d)]

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from pipelines.base import DivergedError
 from pipelines.hub.precision import fast_precision
 from pipelines.images.geometry import fit_to_area, resize
+from pipelines.networks.resnet import ResNetBackbone
+from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.augmentation import geometric, photometric
 from pipelines.oeft.correspondence import from_patches, to_patches, warp
 from pipelines.oeft.features import describe, feature_maps
 from pipelines.oeft.losses import context_loss, contrastive_loss, perceptual_loss, total_variation
 from pipelines.oeft.settings import OEFTSettings
 
+Backbone = VGGBackbone | ResNetBackbone
 MEMORY_FORMAT = torch.channels_last  # the layout in which convolutions are fastest
 
 
@@ -85,7 +88,7 @@ class FineTuning:
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         source: Tensor,
         exemplar: Tensor,
         settings: OEFTSettings,
@@ -219,7 +222,7 @@ def _refuse_inference_mode() -> None:
         raise RuntimeError("OEFT optimizes networks and cannot run under torch.inference_mode(); leave it.")
 
 
-def _layers_of(backbone: nn.Module, taps: tuple[str, ...]) -> tuple[str, ...]:
+def _layers_of(backbone: Backbone, taps: tuple[str, ...]) -> tuple[str, ...]:
     """The names of layers, if the backbone has them all."""
     for tap in taps:
         if tap not in backbone.layers:
@@ -227,7 +230,7 @@ def _layers_of(backbone: nn.Module, taps: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(taps)
 
 
-def _own_copy(backbone: nn.Module) -> nn.Module:
+def _own_copy(backbone: Backbone) -> Backbone:
     """A copy in fp32, trainable; in evaluation mode, because statistics of single images mean nothing."""
     return copy.deepcopy(backbone).eval().float().requires_grad_(True).to(memory_format=MEMORY_FORMAT)
 

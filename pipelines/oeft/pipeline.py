@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from diffusers import ModelMixin
+from diffusers.models.modeling_utils import ModelMixin
 
 from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
 from pipelines.images.formats import ImageInput, ReadImage, read_images
@@ -164,7 +164,7 @@ class OEFTPipeline(TranslationPipeline):
     ) -> OEFTSettings:
         steps = {} if num_steps is None else {"num_steps": num_steps}
         if not isinstance(settings, OEFTSettings):
-            return OEFTSettings.preset(preset or self.config.preset, **{**(settings or {}), **steps})
+            return OEFTSettings.preset(preset or self.config["preset"], **{**(settings or {}), **steps})
         if preset is not None:
             raise ValueError("`preset` and an `OEFTSettings` are both given; give one, or change the preset by name.")
         return replace(settings, **steps)

@@ -1,10 +1,10 @@
 """One pair of images on its way through OEFT."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.images.formats import ReadImage, to_output
-from pipelines.oeft.fine_tuning import FineTuning, FineTuningStep
+from pipelines.oeft.fine_tuning import Backbone, FineTuning, FineTuningStep
 from pipelines.oeft.output import CorrespondenceLookup, OEFTOutput
 from pipelines.oeft.rendering import render
 from pipelines.oeft.settings import OEFTSettings
@@ -23,7 +23,7 @@ class OEFTRun:
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         source: ReadImage,
         exemplar: ReadImage,
         settings: OEFTSettings,

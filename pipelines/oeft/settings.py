@@ -1,7 +1,7 @@
 """The settings of correspondence fine-tuning: the paper's value where it gives one, ours where it does not."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 WHOLE_NUMBERS = {"num_steps", "size", "grid", "render_grid"}
 ABOVE_ZERO = {"size", "grid", "render_grid", "alpha", "temperature", "bandwidth", "learning_rate"}
@@ -54,7 +54,7 @@ class OEFTSettings:
                 raise ValueError(f"`{name}` is {value}; it must be 8 or more and divide `size`, {self.size}.")
 
     @classmethod
-    def preset(cls, name: str, **changes) -> Self:
+    def preset(cls, name: str, **changes: Any) -> "OEFTSettings":
         """The preset of that name, with some settings changed.
 
         Args:
