@@ -18,6 +18,7 @@ from huggingface_hub import HfApi
 from PIL import Image
 from torch import Tensor
 
+from pipelines.hub.allocator import tune_allocator
 from pipelines.hub.download import Located, find_registered, locate
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.snapshot import hub_endpoint
@@ -89,6 +90,9 @@ class TranslationPipeline(DiffusionPipeline):
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Self:
         """Load a pipeline, after checking every file of it.
 
+        It also sets the C library's allocator for large tensors, see `tune_allocator`: on a CPU everything that
+        follows is several times as fast.
+
         Args:
             pretrained_model_name_or_path: a folder, a Hub id (`owner/name`), or a checkpoint id of the registry.
             **kwargs: as `DiffusionPipeline.from_pretrained` takes them: `revision`, `dtype`, `variant`, `device_map`,
@@ -100,6 +104,7 @@ class TranslationPipeline(DiffusionPipeline):
             UnknownCheckpointError: a name without a slash is neither a folder nor a checkpoint id.
             ValueError: an option asks for pickle files or for code of the repository.
         """
+        tune_allocator()
         for name in _REFUSED_OPTIONS:
             if kwargs.pop(name, None):
                 raise ValueError(f"`{name}` is not supported: only safetensors and this library's code are loaded.")
