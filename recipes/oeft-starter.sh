@@ -24,7 +24,8 @@ from pipelines import OEFTPipeline
 from pipelines.networks.vgg import VGGBackbone
 
 backbone, output = sys.argv[1:]
-# The training compares relu2_2 too; without it the warps are calmer. Half precision: the pictures stay the same.
+# The training compares relu2_2 too; without it the warps are calmer. Half precision changes a fine-tuned picture as much
+# as another seed does, and leaves the warp without fine-tuning at 40 dB PSNR or more.
 backbone = VGGBackbone.from_pretrained(backbone, taps=("relu3_2", "relu4_2", "relu5_2")).half()
 OEFTPipeline(backbone=backbone).save_pretrained(output)
 PYTHON

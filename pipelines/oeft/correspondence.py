@@ -49,7 +49,7 @@ def warp(
         key: Unit descriptors of the exemplar (B, M, C).
         value: Patches of the exemplar (B, M, D), see `to_patches`.
         alpha: Sharpness of the softmax, > 0.
-        route: One of `ROUTES`; None chooses by size and device. They agree to 1e-4.
+        route: One of `ROUTES`; None chooses by size and device. They agree to 2e-4.
         gradient_dtype: See `block_attention`; the other two routes do not use it.
 
     Returns:
