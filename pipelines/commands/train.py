@@ -24,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageError: an option has a value that is not accepted.
     """
+    from torch import distributed
+
     from pipelines.training.checkpoint import TrainingError
     from pipelines.training.datasets import DatasetError
 
@@ -32,3 +34,6 @@ def run(args: argparse.Namespace) -> int:
     except (TrainingError, DatasetError) as error:
         print(f"pipelines: {error}", file=sys.stderr)
         return 1
+    finally:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()  # a process that ends with its group open may be aborted

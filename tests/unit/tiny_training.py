@@ -81,4 +81,7 @@ if __name__ == "__main__":  # one of several processes
     if diverging and os.environ["RANK"] == "1":
         step = TinyTrainer.step
         TinyTrainer.step = lambda self, batch: step(self, batch) | ({"loss": math.nan} if self.steps == 2 else {})
-    run_tiny(output, steps=3)
+    try:
+        run_tiny(output, steps=3)
+    finally:
+        torch.distributed.destroy_process_group()
