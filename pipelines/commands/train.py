@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands import train_classifier
+from pipelines.commands import train_classifier, train_cut
 
 
 def add_parser(subparsers) -> None:
@@ -13,6 +13,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("train", help="train networks on your pictures")
     methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
     train_classifier.add_parser(methods)
+    train_cut.add_parser(methods)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -50,24 +50,26 @@ def add_config_options(parser: argparse.ArgumentParser, config: type, options: M
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name, text in options.items():
         default = defaults[name]
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=_kind(default),
-            default=default,
-            metavar="X" if isinstance(default, float) else "N" if isinstance(default, int) else "A",
-            help=f"{text} (default: {_text(default)})",
-        )
+        flag, text = f"--{name.replace('_', '-')}", f"{text} (default: {_text(default)})"
+        if isinstance(default, bool):
+            # without a default the option is absent unless given: a preset then has its say
+            action: Any = argparse.BooleanOptionalAction
+            parser.add_argument(flag, action=action, default=argparse.SUPPRESS, help=text)
+        else:
+            metavar = "X" if isinstance(default, float) else "N" if isinstance(default, int) else "A"
+            parser.add_argument(flag, type=_kind(default), default=argparse.SUPPRESS, metavar=metavar, help=text)
 
 
-def config_from(args: argparse.Namespace, config: type[Config]) -> Config:
-    """The config with what the command line said.
+def config_from(args: argparse.Namespace, config: type[Config], preset: Mapping[str, Any] | None = None) -> Config:
+    """The config with what the command line said, on top of a preset's values.
 
     Raises:
         UsageError: the config refuses a value.
     """
     names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(args).items() if name in names}
     try:
-        return config(**{name: value for name, value in vars(args).items() if name in names})
+        return config(**{**(preset or {}), **given})
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -83,6 +85,8 @@ def _kind(default: Any) -> Callable[[str], Any]:
 
 def _text(value: Any) -> str:
     """A default as it would be typed."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, tuple):
         return str(value)
     return ("/" if isinstance(value[0], tuple) else ",").join(_text(item) for item in value)

@@ -7,7 +7,7 @@ import diffusers.pipelines
 import pytest
 
 ROOT = Path(__file__).parents[2]
-METHODS = {"oeft"}
+METHODS = {"oeft", "cut", "sincut"}
 LAYERS = [
     {"hub"},
     {"images", "networks", "losses", "training", "metrics", "conversion"},

@@ -1,0 +1,110 @@
+"""`python -m pipelines train cut`: a generator from two folders of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+
+OPTIONS = {
+    "base_channels": "of the generator",
+    "num_blocks": "residual blocks; 6 are enough for 128 pixels",
+    "discriminator_channels": "of its first layer",
+    "antialias": "blurred down- and bilinear upsampling",
+    "crop_size": "side of a training crop in pixels",
+    "load_size": "resize the pictures to this before cropping",
+    "resize": "square (the aspect is lost) or short_side",
+    "batch_size": "pictures of each side a step, over all processes",
+    "epochs": "with constant learning rate",
+    "decay_epochs": "further epochs in which it falls",
+    "lr": "learning rate of Adam",
+    "lambda_gan": "weight of the adversarial loss",
+    "lambda_nce": "weight of PatchNCE",
+    "nce_identity": "PatchNCE of translated target pictures too",
+    "flip_equivariance": "mirror half of the inputs, and their features back",
+    "num_patches": "places compared a layer",
+    "ema_decay": "of the averaged generator, which is saved; 0 saves the trained one",
+    "precision": "bf16 or fp32",
+    "compile": "compile the networks first",
+    "seed": "of weights, order and crops",
+}
+
+
+def add_parser(methods) -> None:
+    """Add `train cut`."""
+    from pipelines.cut.training_config import PRESETS, CUTConfig
+
+    parser = methods.add_parser(
+        "cut",
+        help="CUT or FastCUT: translate one kind of picture into another",
+        description="Train a generator on DIR/trainA and DIR/trainB; previews come from DIR/testA where it is there. "
+        "Writes a pipeline folder, OUTPUT/pipeline, that CUTPipeline.from_pretrained loads. The same command again "
+        "goes on where it stopped. Several processes: accelerate launch -m pipelines train cut ...",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds trainA, trainB [testA, testB]")
+    parser.add_argument("--preset", choices=PRESETS, default="cut", help="settings to begin with (default: cut)")
+    parser.add_argument("--half", action="store_true", help="write the generator in half precision")
+    add_run_options(parser)
+    add_config_options(parser, CUTConfig, OPTIONS)
+    parser.set_defaults(run_method=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and write the pipeline.
+
+    Returns:
+        0 when all steps are done, 130 when the run was stopped and saved.
+    """
+    from accelerate import Accelerator
+
+    from pipelines.cut.trainer import CUTTrainer
+    from pipelines.cut.training_config import PRESETS, CUTConfig
+    from pipelines.hub.allocator import tune_allocator
+    from pipelines.training.loop import train
+    from pipelines.training.unpaired import UnpairedBatches, read_side
+
+    config = config_from(args, CUTConfig, PRESETS[args.preset])
+    tune_allocator()
+    accelerator = Accelerator()
+    sides = [read_side(args.data / name, config.load_size, config.resize) for name in ("trainA", "trainB")]
+    shown = None
+    if (args.data / "testA").is_dir():
+        shown = read_side(args.data / "testA", config.crop_size, config.resize)
+    if accelerator.is_main_process:
+        for sentence in (sentence for side in sides for sentence in side.skipped):
+            print(f"pipelines: {sentence}", file=sys.stderr)
+        print(f"{len(sides[0].pictures)} pictures in trainA, {len(sides[1].pictures)} in trainB")
+
+    data = UnpairedBatches(*sides, config.batch_size, config.seed, accelerator.process_index, accelerator.num_processes)
+    trainer = CUTTrainer(config, accelerator, data.steps_per_epoch, shown)
+    steps = (config.epochs + config.decay_epochs) * data.steps_per_epoch
+    finished = train(
+        trainer,
+        data,
+        accelerator,
+        config={**dataclasses.asdict(config), "pictures": [len(side.pictures) for side in sides]},
+        steps=steps,
+        seed=config.seed,
+        **run_options(args),
+    )
+    if accelerator.is_main_process:
+        _write_result(args, trainer)
+    if finished < steps:
+        if accelerator.is_main_process:
+            print(f"stopped and saved at step {finished} of {steps}; the same command goes on from there")
+        return 130
+    return 0
+
+
+def _write_result(args: argparse.Namespace, trainer) -> None:
+    from pipelines.cut.pipeline import CUTPipeline
+
+    generator = trainer.result()
+    CUTPipeline(generator.half() if args.half else generator).save_pretrained(args.output / "pipeline")
+    record = {"steps": trainer.steps_done, "config": dataclasses.asdict(trainer.config)}
+    (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{args.output / 'pipeline'}: the generator after {trainer.steps_done} steps")

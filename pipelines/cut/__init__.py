@@ -1,0 +1,1 @@
+"""CUT, FastCUT and CycleGAN: unpaired translation."""

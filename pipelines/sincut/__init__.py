@@ -1,0 +1,1 @@
+"""SinCUT: translation between two single pictures."""
