@@ -1,12 +1,10 @@
 """What the Exemplar tab looks like."""
 
-from typing import Any, cast
-
 import gradio as gr
 
 from demo.examples import Example
 from demo.upload import upload_image
-from demo.widgets import progress_line
+from demo.widgets import before_after, code_that_repeats, progress_line
 from pipelines.hub.registry import Checkpoint
 from pipelines.oeft.settings import PRESETS
 
@@ -25,15 +23,14 @@ class ExemplarLayout:
 
     def __init__(self, checkpoints: list[Checkpoint], examples: list[Example], state_seconds: int):
         self.answered = gr.State(None, time_to_live=state_seconds)
-        with gr.Row(elem_id="exemplar-tab", equal_height=False):
+        with gr.Row(elem_id="exemplar-tab", elem_classes="tab", equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self._inputs()
                 self._advanced(checkpoints)
                 self._examples(examples)
             with gr.Column(scale=7, min_width=320):
                 self._result()
-        with gr.Accordion("Code that repeats the run", open=False, elem_id="code", visible=False) as self.code:
-            self.python, self.command, self.client = (self._snippet(*kind) for kind in _SNIPPETS)
+        self.code, self.python, self.command, self.client = code_that_repeats("code")
         self._endpoints()
         self.result = [
             self.slider, self.progress, self.answered, self.asking, self.picker, self.found, self.words,
@@ -51,7 +48,7 @@ class ExemplarLayout:
             self.stop = gr.Button("Stop", elem_id="stop", interactive=False, scale=1, min_width=90)
 
     def _advanced(self, checkpoints: list[Checkpoint]) -> None:
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        with gr.Accordion("Advanced", open=False, elem_id="advanced", elem_classes="advanced"):
             self.checkpoint = gr.Dropdown(
                 [(entry.title, entry.id) for entry in checkpoints],
                 value=checkpoints[0].id if checkpoints else None,
@@ -85,21 +82,13 @@ class ExemplarLayout:
             type="index",
             layout="table",
             elem_id="examples",
+            elem_classes="examples",
         )
 
     def _result(self) -> None:
-        self.slider = gr.ImageSlider(
-            label="Source | result",
-            elem_id="slider",
-            height=440,
-            max_height=440,
-            type="filepath",
-            format="jpeg",
-            interactive=False,
-            buttons=["fullscreen"],
-        )
+        self.slider = before_after("Source | result", "slider")
         with gr.Row(elem_classes="under"):
-            self.progress = gr.HTML(progress_line(HINT), elem_id="progress", container=False)
+            self.progress = gr.HTML(progress_line(HINT), elem_id="progress", elem_classes="progress", container=False)
             self.download = gr.DownloadButton(
                 "Download PNG", elem_id="download", size="sm", interactive=False, scale=0, min_width=140
             )
@@ -116,20 +105,9 @@ class ExemplarLayout:
             label=label, elem_id=elem_id, height=280, format="jpeg", interactive=False, buttons=[], min_width=140
         )
 
-    @staticmethod
-    def _snippet(label: str, language: str, elem_id: str) -> gr.Code:
-        return gr.Code(label=label, language=cast(Any, language), elem_id=elem_id, interactive=False, lines=1)
-
     def _endpoints(self) -> None:
         """Components that only the API uses."""
         self.api_picture = gr.File(visible=False, label="PNG with its record")
         self.api_details = gr.JSON(visible=False, label="Details")
         self.x, self.y = gr.Number(visible=False, label="Column"), gr.Number(visible=False, label="Row")
         self.api_run, self.api_stop, self.api_place = (gr.Button(visible=False) for _ in range(3))
-
-
-_SNIPPETS = (
-    ("Python", "python", "code-python"),
-    ("Command line", "shell", "code-command"),
-    ("This app, from a script", "python", "code-client"),
-)

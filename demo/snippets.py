@@ -68,8 +68,8 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
         "preset": record["arguments"]["preset"],
         "num_steps": record["arguments"]["num_steps"],
         "seed": record["seed"],
-        "image": _quoted(record["inputs"]["image"][0]["name"]),
-        "exemplar": _quoted(record["inputs"]["exemplar"][0]["name"]),
+        "image": quoted(record["inputs"]["image"][0]["name"]),
+        "exemplar": quoted(record["inputs"]["exemplar"][0]["name"]),
         "output": output,
         "augment": augment,
         "settings": "" if augment else '\n    settings={"augment": False},',
@@ -79,6 +79,6 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
     return Snippets(_PYTHON.format(**values), _COMMAND.format(**values), _CLIENT.format(**values))
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """Make a file name safe inside double quotes, in Python and in a shell."""
     return "".join("_" if character in '"\\$`' else character for character in name)

@@ -10,6 +10,7 @@ import gradio as gr
 
 from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
+from demo.events import HEAVY, LARGEST_SEED, PRIVATE
 from demo.examples import read_examples
 from demo.exemplar_layout import HINT, ExemplarLayout
 from demo.exemplar_result import answered, details, save, summary
@@ -19,14 +20,10 @@ from demo.pictures import Picture, light_up, mark, read_upload
 from demo.settings import DemoSettings
 from demo.snippets import snippets_for
 from demo.stopping import StopFiles
-from demo.theme import SHOW_RESULT
+from demo.theme import show_result
 from demo.widgets import count_in_words, duration_in_words, progress_line
 from pipelines.images.limits import ImageError
 from pipelines.oeft.settings import PRESETS
-
-HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}  # shared by the heavy events of all tabs
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-LARGEST_SEED = 2**31 - 1
 
 
 class ExemplarTab(ExemplarLayout):
@@ -78,7 +75,7 @@ class ExemplarTab(ExemplarLayout):
             **PRIVATE,
         )  # fmt: skip
 
-        self.table.click(None, js=SHOW_RESULT, **PRIVATE)
+        self.table.click(None, js=show_result("slider"), **PRIVATE)
 
     def _publish(self) -> None:
         """Connect the endpoints for scripts."""

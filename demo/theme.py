@@ -46,40 +46,42 @@ CSS = """
 .progress-line span { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .progress-line .bar { height: 4px; border-radius: 2px; background: var(--border-color-primary); overflow: hidden; }
 .progress-line .bar div { height: 100%; background: var(--color-accent); transition: width .3s linear; }
-#progress, #progress .html-container { min-height: 38px; padding: 0 2px !important; }
-#progress .error, #progress .clear-status { display: none; }  /* the message is in the toast */
-#slider { height: 440px; }
-#slider .empty::after { content: "The result appears here"; color: var(--body-text-color-subdued); margin-left: 8px; }
+.progress, .progress .html-container { min-height: 38px; padding: 0 2px !important; }
+.progress .error, .progress .clear-status { display: none; }  /* the message is in the toast */
+.compare { height: 440px; }
+.compare .empty::after { content: "The result appears here"; color: var(--body-text-color-subdued); margin-left: 8px; }
 .generating { border-color: transparent !important; animation: none !important; }
 
 #asking, #asking > * { background: transparent; border: 0; }
 .ask { padding: 2px !important; min-height: 30px; }
 #picker img { cursor: crosshair; }
 
-#examples, #examples > * { padding-left: 0 !important; }
-#examples .table-wrap { border: 0; background: transparent; padding: 0; }
-#examples thead { display: none; }
-#examples table, #examples tr, #examples td { border: 0; background: transparent; width: auto; }
-#examples td { padding: 3px 6px 3px 0; }
-#examples td .container { width: 92px; height: 62px; border: 0; }
-#examples td img { width: 92px; height: 62px; object-fit: cover; border-radius: 6px; }
-#examples tbody tr:hover img { filter: brightness(1.08); }
+.examples, .examples > * { padding-left: 0 !important; }
+.examples .table-wrap { border: 0; background: transparent; padding: 0; }
+.examples thead { display: none; }
+.examples table, .examples tr, .examples td { border: 0; background: transparent; width: auto; }
+.examples td { padding: 3px 6px 3px 0; }
+.examples td .container { width: 92px; height: 62px; border: 0; }
+.examples td img { width: 92px; height: 62px; object-fit: cover; border-radius: 6px; }
+.examples tbody tr:hover img { filter: brightness(1.08); }
 
 @media (max-width: 640px) {
   .gradio-container { padding: 0 !important; }
   #device { display: none; }
-  #exemplar-tab > .column { display: contents; }
-  #exemplar-tab > .column > * { flex: 0 0 100%; min-width: 0; order: 1; }
-  #exemplar-tab > .column > #examples { order: 2; }
-  #exemplar-tab > .column > #advanced { order: 3; }
-  #slider { height: 300px !important; }
+  .tab > .column { display: contents; }
+  .tab > .column > * { flex: 0 0 100%; min-width: 0; order: 1; }
+  .tab > .column > .examples { order: 2; }
+  .tab > .column > .advanced { order: 3; }
+  .compare { height: 300px !important; }
   .under { flex-wrap: wrap !important; gap: 8px !important; }
   .under > * { flex: 1 1 100% !important; }
 }
 """
 
-# On a narrow screen the result lies above the examples.
-SHOW_RESULT = "() => innerWidth <= 640 && document.querySelector('#slider').scrollIntoView({behavior: 'smooth'})"
+
+def show_result(elem_id: str) -> str:
+    """Return JavaScript that brings a result into view on a narrow screen, where it lies above the examples."""
+    return f"() => innerWidth <= 640 && document.querySelector('#{elem_id}').scrollIntoView({{behavior: 'smooth'}})"
 
 
 def launch_options(settings: DemoSettings) -> dict[str, Any]:

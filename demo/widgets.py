@@ -1,6 +1,8 @@
-"""Words and lines that more than one tab shows."""
+"""Words, lines and components that more than one tab shows."""
 
 import html
+
+import gradio as gr
 
 
 def progress_line(text: str, share: float | None = None) -> str:
@@ -23,3 +25,31 @@ def duration_in_words(seconds: float) -> str:
 def count_in_words(count: int, noun: str) -> str:
     """Return "1 step" or "12 steps"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def before_after(label: str, elem_id: str) -> gr.ImageSlider:
+    """Make a slider between two pictures."""
+    return gr.ImageSlider(
+        label=label,
+        elem_id=elem_id,
+        elem_classes="compare",
+        height=440,
+        max_height=440,
+        type="filepath",
+        format="jpeg",
+        interactive=False,
+        buttons=["fullscreen"],
+    )
+
+
+def code_that_repeats(elem_id: str) -> tuple[gr.Accordion, gr.Code, gr.Code, gr.Code]:
+    """Make the place for `demo.snippets.Snippets`, hidden until there is a run: Python, command line and client."""
+    with gr.Accordion("Code that repeats the run", open=False, elem_id=elem_id, visible=False) as code:
+        python = gr.Code(label="Python", language="python", elem_id=f"{elem_id}-python", interactive=False, lines=1)
+        command = gr.Code(
+            label="Command line", language="shell", elem_id=f"{elem_id}-command", interactive=False, lines=1
+        )
+        client = gr.Code(
+            label="This app, from a script", language="python", elem_id=f"{elem_id}-client", interactive=False, lines=1
+        )
+    return code, python, command, client
