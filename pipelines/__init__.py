@@ -11,11 +11,12 @@ from pipelines.hub.registry import list_checkpoints
 
 if TYPE_CHECKING:
     from pipelines.base import TranslationPipeline
+    from pipelines.cut.pipeline import CUTPipeline
     from pipelines.oeft.pipeline import OEFTPipeline
 
-__all__ = ["OEFTPipeline", "list_checkpoints", "load_pipeline"]
+__all__ = ["CUTPipeline", "OEFTPipeline", "list_checkpoints", "load_pipeline"]
 
-_MODULES = {"OEFTPipeline": "pipelines.oeft.pipeline"}
+_MODULES = {"CUTPipeline": "pipelines.cut.pipeline", "OEFTPipeline": "pipelines.oeft.pipeline"}
 
 
 def __getattr__(name: str) -> Any:
