@@ -1,7 +1,7 @@
 """The app's settings, read from environment variables; none of them is a secret."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 PREFIX = "TRANSLATION_HUB_"
@@ -19,6 +19,7 @@ class DemoSettings:
     queue_size: int = 20  # visitors that may wait; the next one is told to come back
     keep_minutes: int = 60  # uploads, results and the memory of a run are deleted after it
     max_sessions: int = 200  # visitors whose last run is remembered
+    max_minutes: int = field(default_factory=lambda: 5 if on_space() else 60)  # of one training; others wait meanwhile
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -28,13 +29,13 @@ class DemoSettings:
             ValueError: a variable is not a whole number above 0.
         """
         given = {}
-        for field in fields(cls):
-            name = PREFIX + field.name.upper()
+        for each in fields(cls):
+            name = PREFIX + each.name.upper()
             text = os.environ.get(name)
             if text and not (text.isdecimal() and int(text) > 0):
                 raise ValueError(f"{name} is {text!r}; a whole number above 0 is accepted.")
             if text:
-                given[field.name] = int(text)
+                given[each.name] = int(text)
         return cls(**given)
 
 
