@@ -92,7 +92,7 @@ class ExemplarLayout:
             self.download = gr.DownloadButton(
                 "Download PNG", elem_id="download", size="sm", interactive=False, scale=0, min_width=140
             )
-        with gr.Group(visible=False, elem_id="asking") as self.asking:
+        with gr.Group(visible=False, elem_id="asking", elem_classes="more") as self.asking:
             gr.Markdown("**Where did this color come from?** Click a point of the result.", elem_classes="ask")
             with gr.Row(elem_classes="pair"):
                 self.picker = self._shown("Result", "picker")

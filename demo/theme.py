@@ -52,7 +52,7 @@ CSS = """
 .compare .empty::after { content: "The result appears here"; color: var(--body-text-color-subdued); margin-left: 8px; }
 .generating { border-color: transparent !important; animation: none !important; }
 
-#asking, #asking > * { background: transparent; border: 0; }
+.more, .more > * { background: transparent; border: 0; }
 .ask { padding: 2px !important; min-height: 30px; }
 #picker img { cursor: crosshair; }
 
