@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, doctor, pin, train, translate
+from pipelines.commands import UsageError, convert, doctor, pin, train, translate
 from pipelines.hub.allocator import tune_allocator
 
-COMMANDS = {"translate": translate, "train": train, "pin": pin, "doctor": doctor}
+COMMANDS = {"translate": translate, "train": train, "convert": convert, "pin": pin, "doctor": doctor}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _expected_errors() -> tuple[type[Exception], ...]:
     """What a person can set right; anything else is a bug and keeps its traceback."""
     from pipelines.base import DivergedError
+    from pipelines.conversion.report import ConversionError
     from pipelines.hub.errors import CheckpointError
     from pipelines.hub.registry import RegistryError
     from pipelines.images.limits import ImageError
 
-    return DivergedError, CheckpointError, RegistryError, ImageError
+    return DivergedError, ConversionError, CheckpointError, RegistryError, ImageError
 
 
 def _fail(message: str, code: int) -> int:
