@@ -15,6 +15,7 @@ from PIL import Image
 from pipelines import OEFTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
+from tests.app.visit import Visit
 
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
                       "--disable-component-update", "--no-first-run"]  # fmt: skip
@@ -114,6 +115,14 @@ def browser():
             give_up(f"no Chromium can be started (set CHROMIUM, or `playwright install chromium`): {error}")
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def visit(browser, app_url):
+    """A visit to the app; nothing may have gone wrong on the page when it ends."""
+    visit = Visit(browser, app_url)
+    yield visit
+    visit.check()
 
 
 def find_chromium() -> str | None:
