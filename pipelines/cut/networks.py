@@ -127,7 +127,7 @@ class ResidualBlock(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         inner = norm_relu(self.conv1(reflect_pad(hidden, 1)))
-        return hidden + F.instance_norm(self.conv2(reflect_pad(inner, 1)))
+        return hidden + instance_norm(self.conv2(reflect_pad(inner, 1)))
 
 
 class PatchDiscriminator(ModelMixin, ConfigMixin):
@@ -167,7 +167,7 @@ class PatchDiscriminator(ModelMixin, ConfigMixin):
         for number, conv in enumerate(convs):
             hidden = conv(hidden)
             if number:
-                hidden = F.instance_norm(hidden)
+                hidden = instance_norm(hidden)
             hidden = F.leaky_relu(hidden, 0.2)
             if self.config["antialias"] and number < self.config["num_layers"]:
                 hidden = blur_down(hidden)
@@ -185,9 +185,21 @@ def check_input(image: Tensor, multiple: int) -> None:
         raise ValueError(f"`image` is {width} x {height} pixels; both sides must be multiples of {multiple}.")
 
 
+def instance_norm(hidden: Tensor) -> Tensor:
+    """Zero mean and unit variance of every channel of every picture; (B, C, H, W) to the same shape.
+
+    For a single picture torch's gradient is wrong where the result's gradient arrives with its channels last (seen
+    with 2.15 on a CPU; compiled code is right), so it is brought into plain order.
+    """
+    normalized = F.instance_norm(hidden)
+    if normalized.requires_grad and not torch.compiler.is_compiling():
+        normalized.register_hook(torch.Tensor.contiguous)
+    return normalized
+
+
 def norm_relu(hidden: Tensor) -> Tensor:
     """Instance norm without learned scale or statistics, then ReLU; (B, C, H, W) to the same shape."""
-    return F.relu(F.instance_norm(hidden))
+    return F.relu(instance_norm(hidden))
 
 
 def reflect_pad(hidden: Tensor, width: int) -> Tensor:

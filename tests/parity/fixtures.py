@@ -1,4 +1,4 @@
-"""Numbers that the authors' code produced. They are not part of the repository; a test that needs them skips without."""
+"""Numbers that the authors' code produced. They are not part of the repository; tests that need them skip without."""
 
 import json
 import os
