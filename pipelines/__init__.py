@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from pipelines.base import TranslationPipeline
     from pipelines.cut.pipeline import CUTPipeline
     from pipelines.oeft.pipeline import OEFTPipeline
+    from pipelines.sincut.pipeline import SinCUTPipeline
 
-__all__ = ["CUTPipeline", "OEFTPipeline", "list_checkpoints", "load_pipeline"]
+__all__ = ["CUTPipeline", "OEFTPipeline", "SinCUTPipeline", "list_checkpoints", "load_pipeline"]
 
-_MODULES = {"CUTPipeline": "pipelines.cut.pipeline", "OEFTPipeline": "pipelines.oeft.pipeline"}
+_MODULES = {
+    "CUTPipeline": "pipelines.cut.pipeline",
+    "OEFTPipeline": "pipelines.oeft.pipeline",
+    "SinCUTPipeline": "pipelines.sincut.pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:

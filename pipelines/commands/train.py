@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands import train_classifier, train_cut
+from pipelines.commands import train_classifier, train_cut, train_sincut
 
 
 def add_parser(subparsers) -> None:
@@ -14,6 +14,7 @@ def add_parser(subparsers) -> None:
     methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
     train_classifier.add_parser(methods)
     train_cut.add_parser(methods)
+    train_sincut.add_parser(methods)
 
 
 def run(args: argparse.Namespace) -> int:
