@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ACTIVATION_GAIN = math.sqrt(2)
+SUM_GAIN = math.sqrt(0.5)  # keeps the variance of a sum of two
 
 
 class EqualizedConv2d(nn.Module):
@@ -91,19 +92,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, down: bool):
         super().__init__()
-        half = math.sqrt(0.5)
-        stride = 2 if down else 1
         self.conv1 = EqualizedConv2d(in_channels, in_channels, 3)
-        self.conv2 = EqualizedConv2d(in_channels, out_channels, 3, stride=stride, gain=half)
-        self.skip = (
-            EqualizedConv2d(in_channels, out_channels, 1, stride=2, activate=False, gain=half) if down else None
-        )
+        self.conv2 = EqualizedConv2d(in_channels, out_channels, 3, stride=2 if down else 1, gain=SUM_GAIN)
+        self.skip = None
+        if down:
+            self.skip = EqualizedConv2d(in_channels, out_channels, 1, stride=2, activate=False, gain=SUM_GAIN)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H, W), or H / 2 and W / 2 with `down`."""
         inner = self.conv1(hidden)
         if self.skip is None:
-            return torch.add(self.conv2(inner), hidden, alpha=math.sqrt(0.5))
+            return torch.add(self.conv2(inner), hidden, alpha=SUM_GAIN)
         return self.conv2(blur(inner, 2)) + self.skip(blur(hidden, 1))
 
 
@@ -138,10 +137,10 @@ class UpConv(nn.Module):
         # The factor 4 makes up for the zeros that a transposed convolution of stride 2 puts between pixels.
         weight = self.demodulated() * (4 * ACTIVATION_GAIN)
         hidden = blur(F.conv_transpose2d(hidden, weight.transpose(0, 1), stride=2), 1)
-        shift = self.bias.view(1, -1, 1, 1)
+        hidden = hidden + (self.bias * ACTIVATION_GAIN).to(hidden.dtype).view(1, -1, 1, 1)
         if noise is not None:
-            shift = shift + self.noise_weight * noise
-        return leaky_relu(hidden + (shift * ACTIVATION_GAIN).to(hidden.dtype))
+            hidden = hidden + (self.noise_weight * noise * ACTIVATION_GAIN).to(hidden.dtype)
+        return leaky_relu(hidden)
 
     def demodulated(self) -> Tensor:
         """The weights at run time, (out_channels, in_channels, 3, 3), of unit norm for every output channel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +11,14 @@ from torch import Tensor
 from pipelines.conversion.report import ConversionError, load_strictly
 from pipelines.networks.stylegan2_blocks import blur_filter
 from pipelines.sincut.networks import SinCUTGenerator
+
+_BLOCK_KEY = re.compile(r"encoder\.convs\.([3-9]|[1-9]\d{1,3})\.").match
+_OTHER_NETWORKS = {
+    "mlp_": "the patch sampler (F), which only training uses: give the generator's file, such as latest_net_G.pth",
+    "convs.": "a discriminator (D), which only training uses: give the generator's file, such as latest_net_G.pth",
+    "model.": "a network of CUT, FastCUT or CycleGAN: convert it with `convert cut`",
+    "stem.": "a generator of this library already: nothing is to be converted",
+}
 
 # Our names within a part of the network, and the authors'.
 _CONV = {"weight": "0.weight", "bias": "1.bias"}
@@ -45,19 +54,14 @@ def convert_generator(state: Mapping[str, Tensor], source_name: str = "The file"
     Raises:
         ConversionError: it is no such generator, or not all of one; the message lists what does not fit.
     """
-    encoding = len({_index(key) for key in state if key.startswith("encoder.convs.")}) - 2
-    stem, head = state.get("encoder.convs.1.0.weight"), state.get(f"decoder.convs.{encoding + 1}.0.weight")
-    if encoding < 1 or any(weight is None or weight.ndim != 4 for weight in (stem, head)):
-        raise ConversionError(
-            f"{source_name} is no generator of SinCUT: that begins with encoder.convs.1.0.weight and has as many "
-            "residual blocks in decoder.convs as in encoder.convs."
-        )
+    _refuse_other_networks(state, source_name)
+    encoding = _encoder_blocks(state)
     num_blocks = 2 * encoding
     with torch.device("meta"):  # a file cannot make this allocate anything
         generator = SinCUTGenerator(
-            in_channels=stem.shape[1],
-            out_channels=head.shape[0],
-            base_channels=stem.shape[0],
+            in_channels=_size(state, "encoder.convs.1.0.weight", 1, 3),
+            out_channels=_size(state, f"decoder.convs.{encoding + 1}.0.weight", 0, 3),
+            base_channels=_size(state, "encoder.convs.1.0.weight", 0, 80),
             num_blocks=num_blocks,
             inject_noise=num_blocks != 2,
         )
@@ -65,6 +69,16 @@ def convert_generator(state: Mapping[str, Tensor], source_name: str = "The file"
     weights = {key: _plain(key, value) for key, value in state.items() if key not in unused}
     load_strictly(generator, weights, source_name, names=_names(num_blocks), constants=_filters(num_blocks))
     return generator.eval()
+
+
+def _refuse_other_networks(state: Mapping[str, Tensor], source_name: str) -> None:
+    for beginning, description in _OTHER_NETWORKS.items():
+        if any(key.startswith(beginning) for key in state):
+            raise ConversionError(f"{source_name} is {description}.")
+    if not any(map(_BLOCK_KEY, state)):
+        raise ConversionError(
+            f"{source_name} is no generator of SinCUT: that has residual blocks named encoder.convs.3 and so on."
+        )
 
 
 def _names(num_blocks: int) -> dict[str, str]:
@@ -94,5 +108,12 @@ def _plain(key: str, value: Tensor) -> Tensor:
     return value.squeeze(0) if key.endswith(".conv.weight") and value.ndim == 5 else value
 
 
-def _index(key: str) -> str:
-    return key.split(".")[2]
+def _encoder_blocks(state: Mapping[str, Tensor]) -> int:
+    """How many residual blocks the encoder has: the numbers from 3 on."""
+    numbers = [int(match[1]) for match in map(_BLOCK_KEY, state) if match]
+    return min(max(numbers) - 2, len(state))
+
+
+def _size(state: Mapping[str, Tensor], key: str, dim: int, default: int) -> int:
+    """A size of a tensor; where the tensor is missing, the authors' size, and the report will say so."""
+    return state[key].shape[dim] if key in state and state[key].ndim > dim else default

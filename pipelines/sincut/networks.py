@@ -92,7 +92,9 @@ class SinCUTGenerator(ModelMixin, ConfigMixin):
         for name, stage in stages.items():
             if stop and found.keys() >= set(layers):
                 break
-            hidden = found[name] = stage(hidden)
+            hidden = stage(hidden)
+            if name in layers:
+                found[name] = hidden
         return hidden, [found[name] for name in layers]
 
     def decode(self, hidden: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """Conversion of the authors' SinCUT generators, on a file made here."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -122,31 +123,38 @@ def test_everything_that_does_not_fit_is_reported_at_once():
         assert name in message
 
 
-def test_a_missing_noise_weight_is_missed():
-    state = authors_file(4)
-    del state["decoder.convs.2.noise.weight"]
-    with pytest.raises(ConversionError, match=r"decoder\.convs\.2\.noise\.weight"):
-        convert_generator(state)
-
-
 @pytest.mark.parametrize(
-    "state",
+    ("names", "message"),
     [
-        {},
-        {"model.1.weight": torch.zeros(4, 3, 7, 7)},
-        {"encoder.convs": torch.zeros(1)},
-        {"encoder.convs.": torch.zeros(1)},
-        {"encoder.convs.1.0.weight": torch.zeros(4, 3)},
-        {"encoder.convs.1.0.weight": torch.zeros(4, 3, 1, 1), "encoder.convs.2.x": torch.zeros(1)},
+        ([], "no generator of SinCUT"),
+        (["encoder.convs", "encoder.convs.", "encoder.convs.2.x", "encoder.convs.99999.x"], "no generator of SinCUT"),
+        (["mlp_0.0.weight"], r"the patch sampler \(F\)"),
+        (["convs.0.0.weight", "final_linear.0.weight"], r"a discriminator \(D\)"),
+        (["model.1.weight"], "a network of CUT, FastCUT or CycleGAN: convert it with `convert cut`"),
+        (["stem.weight", "blocks.0.conv1.weight"], "a generator of this library already"),
     ],
 )
-def test_other_files_are_refused(state):
-    with pytest.raises(ConversionError, match="my.pth is no generator of SinCUT"):
-        convert_generator(state, "my.pth")
+def test_other_files_are_named(names, message):
+    with pytest.raises(ConversionError, match=f"my.pth is {message}"):
+        convert_generator({name: torch.zeros(1) for name in names}, "my.pth")
+
+
+@pytest.mark.parametrize("name", list(authors_file()))
+def test_every_missing_tensor_is_named(name):
+    state = authors_file()
+    del state[name]
+    with pytest.raises(ConversionError, match=f"missing: {re.escape(name)}"):
+        convert_generator(state)
 
 
 def test_huge_shapes_allocate_nothing():
     state = authors_file(2)
     state["encoder.convs.1.0.weight"] = torch.zeros(1).expand(10**6, 3, 1, 1)  # a million channels, one number
     with pytest.raises(ConversionError, match="misshapen"):
+        convert_generator(state)
+
+
+def test_a_wild_number_of_blocks_is_refused():
+    state = {**authors_file(2), "encoder.convs.9999.conv1.0.weight": torch.zeros(1)}
+    with pytest.raises(ConversionError, match=r"unexpected: encoder\.convs\.9999"):
         convert_generator(state)
