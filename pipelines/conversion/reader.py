@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import mmap
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +132,9 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _only_tensors(state: Any, name: str, size: int) -> dict[str, Tensor]:
     """Refuse what is no state dict, and tensors that repeat few bytes as very many values."""
-    if not isinstance(state, Mapping):
+    if not isinstance(state, dict):
         raise ConversionError(f"{name} holds a {type(state).__name__}, not the state_dict() of a network.")
+    state = dict(dict.items(state))  # a pickle may give its dict attributes, such as another `items`
     if {"state", "param_groups"} <= state.keys():
         raise ConversionError(f"{name} is the state of an optimizer: give the file of the generator.")
     others = [f"{key!r} ({type(value).__name__})" for key, value in state.items() if not isinstance(value, Tensor)]
