@@ -11,6 +11,7 @@ import gradio as gr
 import torch
 
 from pipelines.base import DivergedError
+from pipelines.conversion.report import ConversionError
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import RegistryError
 from pipelines.images.limits import ImageError
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Their messages are written for the person who reads them.
 _SENTENCES = (ImageError, CheckpointError, RegistryError)
+_LINES = 4  # of a report
 
 
 def explain(error: Exception) -> gr.Error:
@@ -27,6 +29,8 @@ def explain(error: Exception) -> gr.Error:
         return error
     if isinstance(error, _SENTENCES):
         return gr.Error(str(error), print_exception=False)
+    if isinstance(error, ConversionError):
+        return gr.Error(_beginning(str(error)), print_exception=False)
     if isinstance(error, DivergedError):
         return gr.Error("The fine-tuning went astray. Try another seed, or fewer steps.", print_exception=False)
     if isinstance(error, torch.OutOfMemoryError):
@@ -37,6 +41,13 @@ def explain(error: Exception) -> gr.Error:
         f"Something went wrong here, and it was written down as {number}. Try again; if it stays, report that number.",
         print_exception=False,
     )
+
+
+def _beginning(report: str) -> str:
+    """The first lines of a report that may have hundreds."""
+    lines = report.splitlines()
+    more = f" And {len(lines) - _LINES} more." if len(lines) > _LINES else ""
+    return " ".join(line.strip() for line in lines[:_LINES]) + more
 
 
 def in_plain_words(handler: Callable) -> Callable:

@@ -1,5 +1,6 @@
 """Pictures on their way in and out of the app."""
 
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,13 @@ def for_screen(image: Image.Image) -> Image.Image:
     return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
 
 
+def to_jpeg(image: Image.Image) -> bytes:
+    """Compress a picture for the screen."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=88)
+    return stream.getvalue()
+
+
 def mark(image: Image.Image, x: float, y: float) -> Image.Image:
     """Draw a ring around a place.
 
@@ -99,7 +107,7 @@ def light_up(image: Image.Image, x: float, y: float) -> Image.Image:
     return mark(Image.composite(image, dark, light), x, y)
 
 
-def file_name(source: str, checkpoint: str, seed: int) -> str:
-    """Name a result after the source, such as `cat-oeft-starter-seed7.png`."""
+def file_name(source: str, checkpoint: str, seed: int | None = None) -> str:
+    """Name a result after the source, such as `cat-oeft-starter-seed7.png`; without a seed where nothing is random."""
     stem = re.sub(r"[^\w-]+", "-", Path(source).stem).strip("-")[:60] or "picture"
-    return f"{stem}-{checkpoint}-seed{seed}.png"
+    return f"{stem}-{checkpoint}.png" if seed is None else f"{stem}-{checkpoint}-seed{seed}.png"

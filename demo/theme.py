@@ -56,6 +56,24 @@ CSS = """
 .ask { padding: 2px !important; min-height: 30px; }
 #picker img { cursor: crosshair; }
 
+.style { display: none; }
+.photos .wrap { font-size: 0; }
+.photos .wrap .or { font-size: 0; }
+.photos .wrap::after { content: "Drop a photo, or several\\a or click to choose"; white-space: pre; font-size: .9rem;
+  line-height: 1.4; text-align: center; }
+.cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }
+.cards label { flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden; cursor: pointer; }
+.cards label::before { aspect-ratio: 2; background: center / cover; }  /* what has a thumbnail gets it */
+.cards label:hover::before { filter: brightness(1.06); }
+.cards label span { margin: 0; padding: 7px 10px; line-height: 1.3; }
+.cards label.selected { outline: 2px solid var(--color-accent); outline-offset: -1px; background: transparent;
+  color: inherit; }
+.cards label:focus-within:has(:focus-visible) { outline: 3px solid var(--color-accent); }
+.cards input { position: absolute; opacity: 0; }
+.notes { margin: 0; padding: 0 2px; list-style: none !important; font-size: .9rem; }
+.notes li { color: var(--body-text-color-subdued) !important; }
+.notes .failed { color: #dc4c4c !important; }
+
 .examples, .examples > * { padding-left: 0 !important; }
 .examples .table-wrap { border: 0; background: transparent; padding: 0; }
 .examples thead { display: none; }
@@ -91,7 +109,7 @@ def launch_options(settings: DemoSettings) -> dict[str, Any]:
         "css": CSS,
         "footer_links": ["api", "settings"],
         "run_history": False,
-        "max_file_size": settings.max_upload_megabytes * 2**20,
+        "max_file_size": max(settings.max_upload_megabytes, settings.max_checkpoint_megabytes) * 2**20,
         "state_session_capacity": settings.max_sessions,
         "ssr_mode": False,
     }

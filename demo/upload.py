@@ -1,7 +1,11 @@
 """Image inputs of all tabs."""
 
+from pathlib import Path
+
 import gradio as gr
 from gradio.data_classes import ImageData
+
+from demo.settings import DemoSettings
 
 
 class UploadImage(gr.Image):
@@ -19,12 +23,27 @@ class UploadImage(gr.Image):
         """Return the path of the uploaded file, unread.
 
         Raises:
-            gr.Error: the picture came in another way than as a file.
+            gr.Error: the picture came in another way than as a file, or its file is too large.
         """
         path = getattr(payload, "path", None)
         if payload is not None and not path:
             raise gr.Error("The picture did not arrive as a file. Upload it again.", print_exception=False)
+        if path:
+            check_megabytes(path, DemoSettings.from_environment().max_upload_megabytes)
         return path
+
+
+def check_megabytes(path: str, limit: int) -> None:
+    """Refuse an upload that is too large for what it is: the server's own limit is that of the largest kind.
+
+    Raises:
+        gr.Error: the file has more than `limit` megabytes.
+    """
+    megabytes = Path(path).stat().st_size / 2**20
+    if megabytes > limit:
+        raise gr.Error(
+            f"{Path(path).name} has {megabytes:.1f} MB; at most {limit} MB are accepted.", print_exception=False
+        )
 
 
 def upload_image(label: str, elem_id: str) -> UploadImage:

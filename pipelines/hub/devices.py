@@ -161,6 +161,20 @@ class DeviceManager:
                 pipe = self._bring(checkpoint_id)
             yield pipe
 
+    @contextmanager
+    def lend(self, load: Callable[[], Any]) -> Iterator[Any]:
+        """Hold a pipeline that is in no registry on the device until the block is left; it is not kept.
+
+        The networks of the map stay where they are. Otherwise as `use`.
+
+        Args:
+            load: returns the pipeline, on the CPU; what it raises passes through.
+        """
+        with self._lock:
+            with torch.inference_mode(False):
+                pipe = load().to(self.device)
+            yield pipe
+
     def _plan(self, uses: Mapping[str, Mapping[str, str]]) -> DevicePlan:
         pipelines = {checkpoint_id: frozenset(keys.values()) for checkpoint_id, keys in uses.items()}
         networks = {key: self._components[key].network for keys in uses.values() for key in keys.values()}

@@ -14,6 +14,8 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import filter_repo_objects
 
 from pipelines.hub.errors import CheckpointError, explain
 from pipelines.hub.registry import COMMIT, CheckpointFile
@@ -107,6 +109,35 @@ def download_snapshot(
             "second download: it has been removed from the cache and was not loaded."
         )
     return folder
+
+
+def measure_snapshot(repo_id: str, revision: str = "main", *, token: str | bool | None = None) -> tuple[str, int]:
+    """Ask what `download_snapshot` would transfer, without transferring it.
+
+    Args:
+        repo_id: `owner/name`.
+        revision: a commit, or the name of a branch or tag.
+        token: as huggingface_hub takes it.
+
+    Returns:
+        The commit that the revision is now, and the size of its files in bytes.
+
+    Raises:
+        CheckpointError: offline, missing repository or revision, or gated.
+    """
+    endpoint = hub_endpoint()
+    api = HfApi(endpoint=endpoint, token=token)
+    try:
+        commit = str(api.model_info(repo_id, revision=revision).sha)
+        files = [
+            file for file in api.list_repo_tree(repo_id, recursive=True, revision=commit) if isinstance(file, RepoFile)
+        ]
+    except Exception as error:  # the errors of the HTTP library below are not all wrapped
+        raise explain(error, repo_id, revision, endpoint) from error
+    wanted = filter_repo_objects(
+        files, allow_patterns=ALLOWED, ignore_patterns=_VARIANT_FILES, key=lambda file: file.path
+    )
+    return commit, sum(file.size for file in wanted)
 
 
 def _missing_names(folder: Path, patterns: list[str] | None) -> list[str]:
