@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipelines import SinCUTPipeline
+from pipelines.__main__ import main
 from pipelines.conversion.report import ConversionError
 from pipelines.cut.convert import convert_generator, read_generator
 from tests.authors_cut import DOWN, UP
@@ -62,12 +64,25 @@ def test_three_formats_of_one_generator():
 
 @pytest.mark.parametrize("name", STEPS)
 @torch.no_grad()
-def test_files_of_a_training_convert(name):
+def test_generator_of_a_training_computes_the_same(name):
     fixture = read_fixture(name)
     generator = read_generator(fixture.folder / "before" / "latest_net_G.pth")
-    config = fixture.meta["config"]
-    assert generator.config["base_channels"] == config["ngf"]
-    assert generator.config["num_blocks"] == 6
+    image = fixture.tensors["it0_A"]
+    if fixture.meta["iterations"][0]["flipped"]:
+        image = image.flip(3)
+    assert_close(generator(image), fixture.tensors["it0_fake_B"])
+
+
+@pytest.mark.parametrize("name", ["sincut_stylegan2", "sincut_smallstylegan2"])
+@torch.no_grad()
+def test_sincut_through_the_command(name, tmp_path):
+    fixture, folder = read_fixture(name), tmp_path / "converted"
+    source = fixture.folder / "before" / "latest_net_G.pth"
+    assert main(["convert", "sincut", "--source", str(source), "--output", str(folder)]) == 0
+    generator = SinCUTPipeline.from_pretrained(folder).generator
+    for image, result in (("it0_A", "G_A"), ("rect", "G_rect")):
+        found = generator(fixture.tensors[image], fixture.tensors.get(f"{result}_noise"))
+        assert_close(found, fixture.tensors[result])
 
 
 def zeros(name: str) -> dict[str, Tensor]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines import CUTPipeline
+from pipelines import CUTPipeline, SinCUTPipeline
 from pipelines.__main__ import main
 from pipelines.cut.convert import convert_generator
+from pipelines.sincut.convert import convert_generator as convert_sincut
 from tests.authors_cut import authors_file
+from tests.unit.test_sincut_convert import authors_file as sincut_file
 
 
 @pytest.fixture
@@ -112,6 +114,14 @@ def test_what_lies_there_is_kept(tmp_path, source, capsys):
     assert convert(source, source, "--overwrite") == 1
     assert "is a file or a link" in capsys.readouterr().err
     assert source.is_file()
+
+
+def test_sincut(tmp_path, source):
+    torch.save(sincut_file(), source)
+    assert convert(source, tmp_path / "painting", method="sincut") == 0
+    found = SinCUTPipeline.from_pretrained(tmp_path / "painting").generator.state_dict()
+    wanted = convert_sincut(sincut_file()).state_dict()
+    assert all(torch.equal(found[key], value) for key, value in wanted.items())
 
 
 def test_sincut_and_cut_are_told_apart(tmp_path, source, capsys):
