@@ -161,8 +161,10 @@ class SinCUTRun:
     def _arguments(self) -> dict[str, Any]:
         """Of the call that does the same steps again."""
         done = self.steps_done
+        precision = "bf16" if self._trainer.precision is torch.bfloat16 else "fp32"  # other machines choose otherwise
         # Where the length was not fixed yet, any will do in whose constant half these steps lie.
-        settings = replace(self.settings, num_steps=self.num_steps or max(1, 2 * done), minutes=None)
+        num_steps = self.num_steps or max(1, 2 * done)
+        settings = replace(self.settings, num_steps=num_steps, minutes=None, precision=precision)
         settings = replace(settings, stop_after=done if done < settings.num_steps else None)
         usual = SinCUTSettings.preset(self._preset)
         changed = {
@@ -170,8 +172,7 @@ class SinCUTRun:
             for field in fields(settings)
             if field.name != "num_steps" and getattr(settings, field.name) != getattr(usual, field.name)
         }
-        arguments = {"preset": self._preset, "num_steps": settings.num_steps}
-        return {**arguments, "settings": changed} if changed else arguments
+        return {"preset": self._preset, "num_steps": num_steps, "settings": changed}
 
 
 def _refuse_inference_mode() -> None:

@@ -24,7 +24,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 _WHOLE_NUMBERS = {
     "num_steps": 1,
-    "stop_after": 1,
+    "stop_after": 0,
     "base_channels": 1,
     "num_blocks": 2,
     "discriminator_channels": 1,
