@@ -5,6 +5,7 @@ import gradio as gr
 from demo.settings import DemoSettings, on_space
 from demo.tab_about import about_rows, build_about, device_in_words
 from demo.tab_exemplar import ExemplarTab
+from demo.tab_single import SingleTab
 
 TITLE = "Image Translation Hub"
 
@@ -20,8 +21,11 @@ def build(settings: DemoSettings) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Exemplar", id="exemplar"):
                 exemplar = ExemplarTab(settings)
+            with gr.Tab("Single image", id="single"):
+                single = SingleTab(settings)
             with gr.Tab("About", id="about"):
                 tables = build_about()
         demo.load(about_rows, None, tables, queue=False, api_visibility="private")
         demo.unload(exemplar.leave)
+        demo.unload(single.leave)
     return demo.queue(max_size=settings.queue_size)

@@ -12,24 +12,30 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import OEFTPipeline
+from pipelines import OEFTPipeline, SinCUTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
+from pipelines.sincut import settings as sincut_settings
 from tests.app.visit import Visit
 
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
                       "--disable-component-update", "--no-first-run"]  # fmt: skip
 TINY = {"size": 128, "grid": 32, "render_grid": 32}
+TINY_SINCUT = {
+    "base_channels": 4, "num_blocks": 4, "discriminator_channels": 4, "embedding": 8, "crop_size": 16, "tile_size": 16,
+    "batch_size": 2,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="package")
 def app_environment(tmp_path_factory):
-    """A registry with one tiny checkpoint, and presets that take milliseconds a step."""
+    """A registry with tiny checkpoints, and presets that take milliseconds a step."""
     folder = tmp_path_factory.mktemp("app")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         backbone = VGGBackbone(blocks=((8,), (8,), (16,)), taps=("relu2_1", "relu3_1"))
     OEFTPipeline(backbone=backbone).save_pretrained(folder / "tiny")
+    SinCUTPipeline().save_pretrained(folder / "sincut")
     entry = {
         "id": "oeft-starter",
         "title": "Tiny",
@@ -39,7 +45,15 @@ def app_environment(tmp_path_factory):
         "license": "apache-2.0",
         "training_data": "Nothing.",
     }
-    (folder / "checkpoints.json").write_text(json.dumps([entry]))
+    untrained = {
+        **entry,
+        "id": "sincut",
+        "title": "Untrained",
+        "task": "single-image",
+        "pipeline": "SinCUTPipeline",
+        "source": {"bundled": "sincut"},
+    }
+    (folder / "checkpoints.json").write_text(json.dumps([entry, untrained]))
     presets = {
         "paper": oeft_settings.OEFTSettings(num_steps=200, **TINY),
         "balanced": oeft_settings.OEFTSettings(num_steps=60, **TINY),
@@ -55,6 +69,7 @@ def app_environment(tmp_path_factory):
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         for name, preset in presets.items():
             patch.setitem(oeft_settings.PRESETS, name, preset)
+        patch.setitem(sincut_settings.PRESETS, "cpu", TINY_SINCUT)
         yield folder
 
 

@@ -29,7 +29,16 @@ def ask(client, pictures, source="source", exemplar="exemplar", num_steps=4, see
 
 def test_public_names_and_arguments(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/translate_exemplar", "/stop_exemplar", "/correspondence"}
+    assert set(endpoints) == {
+        "/translate_exemplar",
+        "/stop_exemplar",
+        "/correspondence",
+        "/translate_single",
+        "/stop_single",
+        "/translate_unpaired",
+        "/translate_unpaired_batch",
+        "/stop_unpaired",
+    }
     names = [parameter["parameter_name"] for parameter in endpoints["/translate_exemplar"]["parameters"]]
     assert names == ["image", "exemplar", "checkpoint", "preset", "num_steps", "seed", "augment"]
 
