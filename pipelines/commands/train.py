@@ -11,7 +11,7 @@ from pipelines.commands import train_classifier, train_cut, train_sincut
 def add_parser(subparsers) -> None:
     """Add `train` and its methods to the command line."""
     parser = subparsers.add_parser("train", help="train networks on your pictures")
-    methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
+    methods = parser.add_subparsers(dest="trainer", metavar="TRAINER", required=True)
     train_classifier.add_parser(methods)
     train_cut.add_parser(methods)
     train_sincut.add_parser(methods)

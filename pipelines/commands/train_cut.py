@@ -1,15 +1,18 @@
-"""`python -m pipelines train cut`: a generator from two folders of pictures."""
+"""`python -m pipelines train cut`: a generator from two folders of pictures, by CUT, FastCUT or CycleGAN."""
 
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import json
 import sys
 from pathlib import Path
 
+from pipelines.commands.training_card import model_card
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
+FOLDERS = {"a2b": "pipeline", "b2a": "pipeline_b2a"}  # of a run, by direction
 OPTIONS = {
     "base_channels": "of the generator",
     "num_blocks": "residual blocks; 6 are enough for 128 pixels",
@@ -22,11 +25,20 @@ OPTIONS = {
     "epochs": "with constant learning rate",
     "decay_epochs": "further epochs in which it falls",
     "lr": "learning rate of Adam",
-    "lambda_gan": "weight of the adversarial loss",
+    "lambda_gan": "weight of CUT's adversarial loss",
     "lambda_nce": "weight of PatchNCE",
     "nce_identity": "PatchNCE of translated target pictures too",
     "flip_equivariance": "mirror half of the inputs, and their features back",
+    "nce_layers": "layers of the generator that PatchNCE compares",
     "num_patches": "places compared a layer",
+    "negatives": "internal: of the same picture; external: of others, from a memory bank",
+    "bank_size": "keys in that bank, a layer",
+    "bank_momentum": "of the encoder that fills it",
+    "share_encoder": "one encoder embeds input and output",
+    "nce_to_decoder": "PatchNCE trains the decoder too",
+    "lambda_cycle": "weight of CycleGAN's cycle loss",
+    "lambda_identity": "weight of its identity loss, relative to that",
+    "pool_size": "earlier translations that its discriminators see again",
     "ema_decay": "of the averaged generator, which is saved; 0 saves the trained one",
     "precision": "bf16 or fp32",
     "compile": "compile the networks first",
@@ -40,13 +52,15 @@ def add_parser(methods) -> None:
 
     parser = methods.add_parser(
         "cut",
-        help="CUT or FastCUT: translate one kind of picture into another",
+        help="CUT, FastCUT or CycleGAN: translate one kind of picture into another",
         description="Train a generator on DIR/trainA and DIR/trainB; previews come from DIR/testA where it is there. "
-        "Writes a pipeline folder, OUTPUT/pipeline, that CUTPipeline.from_pretrained loads. The same command again "
-        "goes on where it stopped. Several processes: accelerate launch -m pipelines train cut ...",
+        "Writes a pipeline folder, OUTPUT/pipeline, that CUTPipeline.from_pretrained loads; CycleGAN's way back is "
+        "OUTPUT/pipeline_b2a. The same command again goes on where it stopped. Several GPUs: accelerate launch -m "
+        "pipelines train cut ...",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="holds trainA, trainB [testA, testB]")
     parser.add_argument("--preset", choices=PRESETS, default="cut", help="settings to begin with (default: cut)")
+    parser.add_argument("--license", metavar="NAME", help="of the weights, for their model card, such as cc-by-4.0")
     parser.add_argument("--half", action="store_true", help="write the generator in half precision")
     add_run_options(parser)
     add_config_options(parser, CUTConfig, OPTIONS)
@@ -61,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from accelerate import Accelerator
 
+    from pipelines.cut.cyclegan_trainer import CycleGANTrainer
     from pipelines.cut.trainer import CUTTrainer
     from pipelines.cut.training_config import PRESETS, CUTConfig
     from pipelines.hub.allocator import tune_allocator
@@ -74,37 +89,45 @@ def run(args: argparse.Namespace) -> int:
     shown = None
     if (args.data / "testA").is_dir():
         shown = read_side(args.data / "testA", config.crop_size, config.resize)
+    counts = [len(side.pictures) for side in sides]
     if accelerator.is_main_process:
-        for sentence in (sentence for side in sides for sentence in side.skipped):
-            print(f"pipelines: {sentence}", file=sys.stderr)
-        print(f"{len(sides[0].pictures)} pictures in trainA, {len(sides[1].pictures)} in trainB")
+        for side in (*sides, *([shown] if shown else [])):
+            for sentence in side.skipped:
+                print(f"pipelines: {sentence}", file=sys.stderr)
+        print(f"{counts[0]} pictures in trainA, {counts[1]} in trainB")
 
-    data = UnpairedBatches(*sides, config.batch_size, config.seed, accelerator.process_index, accelerator.num_processes)
-    trainer = CUTTrainer(config, accelerator, data.steps_per_epoch, shown)
+    data = UnpairedBatches(
+        *sides, config.batch_size, config.seed, accelerator.process_index, accelerator.num_processes
+    )
+    trainer_class = CycleGANTrainer if config.method == "cyclegan" else CUTTrainer
+    trainer = trainer_class(config, accelerator, data.steps_per_epoch, shown)
     steps = (config.epochs + config.decay_epochs) * data.steps_per_epoch
     finished = train(
         trainer,
         data,
         accelerator,
-        config={**dataclasses.asdict(config), "pictures": [len(side.pictures) for side in sides]},
+        config={**dataclasses.asdict(config), "pictures": counts},
+        defaults=dataclasses.asdict(CUTConfig()),
         steps=steps,
         seed=config.seed,
         **run_options(args),
     )
     if accelerator.is_main_process:
-        _write_result(args, trainer)
-    if finished < steps:
-        if accelerator.is_main_process:
+        _write_results(args, trainer, counts)
+        if finished < steps:
             print(f"stopped and saved at step {finished} of {steps}; the same command goes on from there")
-        return 130
-    return 0
+    return 0 if finished >= steps else 130
 
 
-def _write_result(args: argparse.Namespace, trainer) -> None:
+def _write_results(args: argparse.Namespace, trainer, counts: list[int]) -> None:
     from pipelines.cut.pipeline import CUTPipeline
 
-    generator = trainer.result()
-    CUTPipeline(generator.half() if args.half else generator).save_pretrained(args.output / "pipeline")
-    record = {"steps": trainer.steps_done, "config": dataclasses.asdict(trainer.config)}
+    record = {"steps": trainer.steps_done, "pictures": counts, "config": dataclasses.asdict(trainer.config)}
+    for direction, generator in trainer.results().items():
+        folder = args.output / FOLDERS[direction]
+        generator = copy.deepcopy(generator)
+        CUTPipeline(generator.half() if args.half else generator).save_pretrained(folder)
+        card = model_card(folder.resolve(), direction, args, record)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        print(f"{folder}: the generator after {trainer.steps_done} steps")
     (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"{args.output / 'pipeline'}: the generator after {trainer.steps_done} steps")

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipelines.cut.networks import PatchDiscriminator, ResnetGenerator
-from pipelines.cut.training_config import CUTConfig, learning_rate_factor
+from pipelines.cut.memory_bank import MemoryBank
+from pipelines.cut.networks import ResnetGenerator
+from pipelines.cut.training_config import CUTConfig
+from pipelines.cut.training_parts import (
+    autocast,
+    build_discriminator,
+    build_generator,
+    build_optimizer,
+    load_states,
+    set_learning_rate,
+    states,
+    training_crops,
+)
 from pipelines.losses.gan import lsgan
 from pipelines.losses.patch_nce import patch_nce
 from pipelines.networks.patch_sampler import PatchSampler, sample_places
-from pipelines.training.distributed import average_gradients
+from pipelines.training.distributed import descend
 from pipelines.training.ema import EMA
 from pipelines.training.preview import sheet
-from pipelines.training.unpaired import Side, as_batch, crop_and_flip, resize_tensor
+from pipelines.training.unpaired import Side, center_crops
 
 
 class CUTTrainer:
@@ -28,43 +39,43 @@ class CUTTrainer:
         config: see `CUTConfig`.
         accelerator: decides device and processes.
         steps_per_epoch: the schedule is counted in epochs.
-        shown: pictures of the preview; None previews nothing but the batch at hand.
+        shown: pictures of the preview; None previews the batch at hand.
     """
 
-    def __init__(
-        self, config: CUTConfig, accelerator: Accelerator, steps_per_epoch: int, shown: Side | None = None
-    ):
+    def __init__(self, config: CUTConfig, accelerator: Accelerator, steps_per_epoch: int, shown: Side | None = None):
         self.config, self.accelerator, self.steps_per_epoch, self.shown = config, accelerator, steps_per_epoch, shown
         with torch.random.fork_rng():  # initial weights come from the config's seed, the global state stays
             torch.manual_seed(config.seed)
-            self.generator = ResnetGenerator(
-                base_channels=config.base_channels,
-                num_blocks=config.num_blocks,
-                antialias_down=config.antialias,
-                antialias_up=config.antialias,
-                gain=config.init_gain,
-            )
-            self.discriminator = PatchDiscriminator(
-                base_channels=config.discriminator_channels, antialias=config.antialias, gain=config.init_gain
-            )
-            widths = self.generator.layer_channels()
-            self.sampler = PatchSampler(
-                tuple(widths[name] for name in config.nce_layers), config.embedding, config.init_gain
-            )
-        self.networks = {"generator": self.generator, "discriminator": self.discriminator, "sampler": self.sampler}
+            self.networks = _build_networks(config)
         for network in self.networks.values():
             network.to(accelerator.device, memory_format=torch.channels_last).train()
-        self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), config.lr, (config.beta1, config.beta2), fused=True)
-            for name, network in self.networks.items()
-        }
+        self.generator, self.discriminator, self.sampler = (
+            self.networks[name] for name in ("generator", "discriminator", "sampler")
+        )
+        self.optimizers = {name: build_optimizer(network, config) for name, network in self.networks.items()}
         self.ema = EMA(self.generator, config.ema_decay)
         self.steps_done = 0
-        self._judge = self.discriminator.forward
-        if config.compile:
-            self._translate, self._features, self._judge = (
-                torch.compile(function, dynamic=False) for function in (self._translate, self._features, self._judge)
-            )
+
+        # What embeds the input pictures, and the negatives that it leaves behind: one bank a side and layer.
+        self.key_encoder, self.key_sampler = self.generator, self.sampler
+        self.momentum: dict[str, EMA] = {}
+        self.banks: list[list[MemoryBank]] = []
+        if not config.share_encoder:
+            self.key_encoder, self.key_sampler = self.networks["key_encoder"], self.networks["key_sampler"]
+        if config.negatives == "external":
+            self.momentum = {
+                name: EMA(self.networks[name], config.bank_momentum, warm_up=False)
+                for name in ("generator", "sampler")
+            }
+            self.key_encoder, self.key_sampler = (average.module for average in self.momentum.values())
+            self.banks = [
+                [MemoryBank(config.bank_size, config.embedding, accelerator.device) for _ in config.nce_layers]
+                for _ in range(2 if config.nce_identity else 1)
+            ]
+
+        compiled = _compile if config.compile else _as_it_is
+        self._translate, self._features = compiled(_translate), compiled(_features)
+        self._judge = compiled(self.discriminator.forward)
 
     @property
     def epoch(self) -> int:
@@ -74,7 +85,9 @@ class CUTTrainer:
     def step(self, batch: dict[str, Any]) -> dict[str, float]:
         """One step on `{"a": [(3, H, W) uint8, ...], "b": [...], "generator"}`; losses by name."""
         config, generator = self.config, batch["generator"]
-        real_a, real_b = (self._crops(batch[name], generator) for name in ("a", "b"))
+        real_a, real_b = (
+            training_crops(batch[side], config, self.epoch, generator, self.accelerator.device) for side in "ab"
+        )
         flipped = config.flip_equivariance and bool(torch.rand((), generator=generator) < 0.5)
         losses = self.optimize(real_a, real_b, flipped, generator)
         self.ema.update(self.generator)
@@ -101,44 +114,49 @@ class CUTTrainer:
         Returns:
             Losses by name.
         """
-        config = self.config
-        self._set_learning_rate()
+        config, count, precision = self.config, len(real_a), autocast(self.config, self.accelerator.device)
+        set_learning_rate(self.optimizers.values(), config, self.epoch)
         source = torch.cat([real_a, real_b]) if config.nce_identity else real_a
-        with self._autocast():
-            translated, keys = self._translate(source.flip(-1) if flipped else source)
-        fake = translated[: len(real_a)]
+        with precision:
+            translated, features = self._translate(
+                self.generator, source.flip(-1) if flipped else source, config.nce_layers
+            )
+        fake = translated[:count]
 
         self.discriminator.requires_grad_(True)
-        with self._autocast():
+        with precision:
             judged = self._judge(torch.cat([fake.detach(), real_b]))
-        loss_fake, loss_real = lsgan(judged[: len(fake)], real=False), lsgan(judged[len(fake) :], real=True)
-        self._descend(0.5 * (loss_fake + loss_real), ["discriminator"])
+        loss_fake, loss_real = lsgan(judged[:count], real=False), lsgan(judged[count:], real=True)
+        descend(self.accelerator, 0.5 * (loss_fake + loss_real), [self.optimizers["discriminator"]])
 
         self.discriminator.requires_grad_(False)
-        with self._autocast():
+        with precision:
             loss_gan = lsgan(self._judge(fake), real=True)
-            queries = self._features(translated)
-            if flipped:
-                queries = [features.flip(-1) for features in queries]
-                with torch.no_grad():
-                    keys = self._features(source)
-            keys = [features.detach() for features in keys]
-        nce = self._contrast(queries, keys, len(real_a), generator, places)
+            queries = self._queries(translated, flipped)
+            keys = self._keys(source, flipped, features)
+        nce, embedded_keys = self._contrast(queries, keys, count, generator, places)
         loss = config.lambda_gan * loss_gan + config.lambda_nce * sum(nce) / len(nce)
-        self._descend(loss, ["generator", "sampler"])
+        others = [optimizer for name, optimizer in self.optimizers.items() if name != "discriminator"]
+        descend(self.accelerator, loss, others)
+        self._remember(embedded_keys)
 
         record = {"d_fake": loss_fake, "d_real": loss_real, "g_gan": loss_gan, "nce": nce[0]}
         record |= {"nce_identity": nce[1]} if config.nce_identity else {}
         values = torch.stack([value.detach() for value in (*record.values(), loss)]).tolist()  # one wait for a GPU
         return dict(zip((*record, "g"), values, strict=True))
 
-    def _translate(self, source: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The result, and the input's features on the way: they are what a second pass of the encoder would give."""
-        hidden, features = self.generator.encode(source, self.config.nce_layers)
-        return self.generator.decode(hidden), features
+    def _queries(self, translated: Tensor, flipped: bool) -> list[Tensor]:
+        """Features of the results, mirrored back."""
+        image = translated if self.config.nce_to_decoder else translated.detach()
+        features = self._features(self.generator, image, self.config.nce_layers)
+        return [each.flip(-1) for each in features] if flipped else features
 
-    def _features(self, image: Tensor) -> list[Tensor]:
-        return self.generator.encode(image, self.config.nce_layers, stop=True)[1]
+    def _keys(self, source: Tensor, flipped: bool, features: list[Tensor]) -> list[Tensor]:
+        """Features of the inputs. `features`, which came up in the translation, are those of mirrored inputs."""
+        if self.key_encoder is self.generator and not flipped:
+            return [each.detach() for each in features]
+        with torch.set_grad_enabled(not self.config.share_encoder):
+            return self._features(self.key_encoder, source, self.config.nce_layers)
 
     def _contrast(
         self,
@@ -147,83 +165,103 @@ class CUTTrainer:
         count: int,
         generator: torch.Generator | None,
         places: Sequence[Sequence[Tensor]] | None,
-    ) -> list[Tensor]:
-        """PatchNCE of the translated pictures, then of the identity pictures where there are such."""
-        losses = []
+    ) -> tuple[list[Tensor], list[list[Tensor]]]:
+        """PatchNCE of the translated pictures, then of the identity pictures where there are such; and the keys."""
+        config, losses, embedded_keys = self.config, [], []
+        sizes = [(features.shape[-2], features.shape[-1]) for features in queries]
         for number, start in enumerate(range(0, len(queries[0]), count)):
-            where = places[number] if places is not None else self._sample(queries, generator)
             part = slice(start, start + count)
-            with self._autocast():
+            where = (
+                places[number] if places else sample_places(sizes, config.num_patches, generator, queries[0].device)
+            )
+            with autocast(config, self.accelerator.device):
                 embedded = self.sampler([features[part] for features in queries], where)
-                with torch.no_grad():
-                    wanted = self.sampler([features[part] for features in keys], where)
-            losses.append(patch_nce(embedded, wanted, self.config.temperature))
-        return losses
+                with torch.set_grad_enabled(not config.share_encoder):
+                    wanted = self.key_sampler([features[part] for features in keys], where)
+            negatives = [bank.keys for bank in self.banks[number]] if self.banks else None
+            losses.append(
+                patch_nce(
+                    embedded, wanted, config.temperature, negatives=negatives, train_keys=not config.share_encoder
+                )
+            )
+            embedded_keys.append(wanted)
+        return losses, embedded_keys
 
-    def _sample(self, maps: list[Tensor], generator: torch.Generator | None) -> list[Tensor]:
-        sizes = [(features.shape[-2], features.shape[-1]) for features in maps]
-        return sample_places(sizes, self.config.num_patches, generator, maps[0].device)
-
-    def _descend(self, loss: Tensor, names: list[str]) -> None:
-        for name in names:
-            self.optimizers[name].zero_grad()
-        loss.backward()
-        for name in names:
-            average_gradients(self.accelerator, self.networks[name].parameters())
-            self.optimizers[name].step()
-
-    def _set_learning_rate(self) -> None:
-        factor = learning_rate_factor(self.epoch, self.config.epochs, self.config.decay_epochs)
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.lr * factor
-
-    def _crops(self, pictures: list[Tensor], generator: torch.Generator) -> Tensor:
-        size = self.config.crop_size
-        if self.epoch > self.config.epochs:  # the authors end the jitter of sizes with the constant phase
-            pictures = [resize_tensor(picture, size, self.config.resize) for picture in pictures]
-        return as_batch([crop_and_flip(picture, size, generator) for picture in pictures], self.accelerator.device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16", cache_enabled=False
-        )
+    def _remember(self, embedded_keys: list[list[Tensor]]) -> None:
+        """Move the momentum networks on, and fill the banks with the keys of all processes."""
+        for name, average in self.momentum.items():
+            average.update(self.networks[name])
+        for banks, keys in zip(self.banks, embedded_keys, strict=bool(self.banks)):
+            for bank, each in zip(banks, keys, strict=True):
+                bank.add(self.accelerator.gather(each))
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> Image.Image:
         """Pictures above their translations by the averaged generator: held-out ones where there are such."""
-        size, device = self.config.crop_size, self.accelerator.device
         pictures = self.shown.pictures if self.shown else batch["a"]
-        chosen = [pictures[index] for index in torch.linspace(0, len(pictures) - 1, min(8, len(pictures))).long()]
-        centers = [
-            picture[:, (picture.shape[1] - size) // 2 :, (picture.shape[2] - size) // 2 :][:, :size, :size]
-            for picture in chosen
-        ]
-        images = as_batch(centers, device)
-        return sheet([images, self.averaged(images)])
+        images = center_crops(pictures, self.config.crop_size, self.accelerator.device)
+        return sheet([images, self.ema.module(images)])
 
-    def averaged(self, images: Tensor) -> Tensor:
-        """Translate (B, 3, H, W) with the generator that is saved."""
-        return self.result()(images)
-
-    def result(self) -> ResnetGenerator:
-        """The generator to save: the averaged one, or the trained one where nothing is averaged."""
-        return self.ema.module if self.config.ema_decay else self.generator
+    def results(self) -> dict[str, ResnetGenerator]:
+        """The averaged generator, by its direction: a2b."""
+        return {"a2b": self.ema.module}
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimizers, average and step count."""
-        return {
-            "networks": {name: network.state_dict() for name, network in self.networks.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+        """Networks, optimizers, averages, memory banks and step count."""
+        state = {
+            "networks": states(self.networks),
+            "optimizers": states(self.optimizers),
             "ema": self.ema.state_dict(),
             "steps_done": self.steps_done,
         }
+        if self.banks:
+            banks = [[bank.state_dict() for bank in layers] for layers in self.banks]
+            state |= {"momentum": states(self.momentum), "banks": banks}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
-        for name, network in self.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        load_states(self.networks, state["networks"])
+        load_states(self.optimizers, state["optimizers"])
         self.ema.load_state_dict(state["ema"])
         self.steps_done = state["steps_done"]
+        if self.banks:
+            load_states(self.momentum, state["momentum"])
+            for banks, saved in zip(self.banks, state["banks"], strict=True):
+                for bank, each in zip(banks, saved, strict=True):
+                    bank.load_state_dict(each)
+
+
+def _build_networks(config: CUTConfig) -> dict[str, nn.Module]:
+    generator = build_generator(config)
+    networks = {
+        "generator": generator,
+        "discriminator": build_discriminator(config),
+        "sampler": _sampler(generator, config),
+    }
+    if not config.share_encoder:  # a whole generator, of which only the encoder is used
+        networks |= {"key_encoder": build_generator(config), "key_sampler": _sampler(generator, config)}
+    return networks
+
+
+def _sampler(generator: ResnetGenerator, config: CUTConfig) -> PatchSampler:
+    widths = generator.layer_channels()
+    return PatchSampler(tuple(widths[name] for name in config.nce_layers), config.embedding, config.init_gain)
+
+
+def _translate(generator: ResnetGenerator, source: Tensor, layers: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+    """The result, and the input's features on the way: they are what a second pass of the encoder would give."""
+    hidden, features = generator.encode(source, layers)
+    return generator.decode(hidden), features
+
+
+def _features(encoder: ResnetGenerator, image: Tensor, layers: Sequence[str]) -> list[Tensor]:
+    return encoder.encode(image, layers, stop=True)[1]
+
+
+def _compile(function: Callable) -> Callable:
+    return torch.compile(function, dynamic=False)
+
+
+def _as_it_is(function: Callable) -> Callable:
+    return function

@@ -1,10 +1,21 @@
 """Several processes that train the same networks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+def descend(accelerator: Accelerator, loss: Tensor, optimizers: Sequence[Optimizer]) -> None:
+    """One step of every optimizer on one loss; with several processes on the mean of their gradients."""
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    for optimizer in optimizers:
+        average_gradients(accelerator, [each for group in optimizer.param_groups for each in group["params"]])
+        optimizer.step()
 
 
 def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Parameter]) -> None:
@@ -20,11 +31,10 @@ def average_gradients(accelerator: Accelerator, parameters: Iterable[nn.Paramete
     if accelerator.num_processes == 1:
         return
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    flat = torch.cat([_gradient(parameter).flatten() for parameter in trained])
+    for parameter in trained:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([parameter.grad.flatten() for parameter in trained])
     flat = accelerator.reduce(flat, reduction="mean")
     for parameter, part in zip(trained, flat.split([parameter.numel() for parameter in trained]), strict=True):
-        parameter.grad = part.view_as(parameter)
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad.copy_(part.view_as(parameter))  # in place: a fused optimizer needs the parameter's strides

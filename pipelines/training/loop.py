@@ -6,9 +6,10 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -71,6 +72,7 @@ def train(
     *,
     output: Path,
     config: dict[str, Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
     steps: int,
     seed: int,
     resume: str | Path = "latest",
@@ -92,6 +94,7 @@ def train(
         accelerator: decides device and processes; run under `accelerate launch` for several.
         output: folder of this run.
         config: plain values that decide the outcome; stored, and compared on resume.
+        defaults: of values that a checkpoint may lack because they came later: it was trained with these.
         steps: the step to stop at, counted from the run's very beginning.
         seed: with step and process it seeds `batch["generator"]` (a CPU generator).
         resume: `"latest"` continues the newest checkpoint of `output`, if it has one; or one checkpoint's path.
@@ -114,7 +117,7 @@ def train(
     saved = _find_checkpoint(folder, resume)
     if saved:
         state = load_checkpoint(saved)
-        _check_config(state["config"], config, saved)
+        _check_config({**defaults, **state["config"]}, config, saved)
         step = state["step"]
         refuse_later_checkpoints(folder, step)
         trainer.load_state_dict(state["trainer"])

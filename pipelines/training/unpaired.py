@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipelines.images.decoding import SUFFIXES
+from pipelines.images.decoding import ACCEPTED, SUFFIXES
 from pipelines.images.formats import ImageError, read_image
 from pipelines.training.datasets import DatasetError, IndexStream
 
@@ -37,24 +37,32 @@ class Side:
 def read_side(folder: Path, size: int, resize: str) -> Side:
     """Decode every picture of a folder and the folders in it, once; grey, palettes and alpha become RGB.
 
+    Hidden files are left out.
+
     Args:
         folder: searched recursively, in the order of the names.
         size: pixels, see `resize_picture`; a thousand pictures at 286 take 245 MB.
         resize: "square" or "short_side".
 
     Raises:
-        DatasetError: the folder is missing, or not one picture in it can be read.
+        DatasetError: the folder is missing or empty, or not one picture in it can be read.
     """
     if not folder.is_dir():
         raise DatasetError(
-            f"data: {folder} is not a folder; expected DIR/trainA and DIR/trainB (and for measuring DIR/testA, DIR/testB)"
+            f"data: {folder} is not a folder; expected are DIR/trainA and DIR/trainB, and for previews DIR/testA"
         )
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not files:
+        raise DatasetError(f"data: {folder} holds no pictures; {ACCEPTED}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda path: _read(path, size, resize), files))
     good = [(found, path) for found, path in zip(results, files, strict=True) if isinstance(found, Tensor)]
     if not good:
-        raise DatasetError(f"data: none of the {len(files)} pictures of {folder} can be read")
+        raise DatasetError(f"data: none of the {len(files)} pictures of {folder} can be read; the first: {results[0]}")
     return Side(
         pictures=[picture for picture, _ in good],
         names=[path.relative_to(folder).as_posix() for _, path in good],
@@ -97,6 +105,25 @@ def crop_and_flip(picture: Tensor, size: int, generator: torch.Generator) -> Ten
     top, left = (int(torch.randint(side - size + 1, (), generator=generator)) for side in picture.shape[-2:])
     crop = picture[:, top : top + size, left : left + size]
     return crop.flip(-1) if torch.rand((), generator=generator) < 0.5 else crop
+
+
+def center_crops(pictures: Sequence[Tensor], size: int, device: torch.device, count: int = 8) -> Tensor:
+    """The middle of up to `count` pictures, spread over all of them.
+
+    Args:
+        pictures: (3, H, W) uint8 each, no side below `size`.
+        size: pixels.
+        device: where the result is needed.
+        count: pictures at most.
+
+    Returns:
+        (N, 3, size, size) in [-1, 1].
+    """
+    crops = []
+    for index in torch.linspace(0, len(pictures) - 1, min(count, len(pictures))).long():
+        top, left = ((side - size) // 2 for side in pictures[index].shape[-2:])
+        crops.append(pictures[index][:, top : top + size, left : left + size])
+    return as_batch(crops, device)
 
 
 class UnpairedBatches:

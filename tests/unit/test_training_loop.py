@@ -1,15 +1,12 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from pipelines.training.checkpoint import TrainingError, list_checkpoints
+from tests.unit.processes import two_processes
 from tests.unit.tiny_training import TinyTrainer, newest_state, run_tiny
 
 
@@ -59,6 +56,17 @@ def test_another_config_is_refused_with_the_field(tmp_path):
     with pytest.raises(TrainingError, match=r"lr = 0\.01, this run asks for 0\.5"):
         run_tiny(tmp_path, steps=4, config={"lr": 0.5, "blocks": ((8, 8), (16,))})
     assert run_tiny(tmp_path, steps=4, config={"lr": 1e-2, "blocks": [[8, 8], [16]]}) == 4
+
+
+def test_a_setting_that_came_later_had_its_default(tmp_path):
+    run_tiny(tmp_path, steps=2, config={"lr": 1e-2})
+    defaults = {"lr": 0.5, "pool": 50}
+    with pytest.raises(TrainingError, match="pool = 50, this run asks for 7"):
+        run_tiny(tmp_path, steps=4, config={"lr": 1e-2, "pool": 7}, defaults=defaults)
+    with pytest.raises(TrainingError, match=r"lr = 0\.01, this run asks for 0\.5"):
+        run_tiny(tmp_path, steps=4, config={"lr": 0.5, "pool": 50}, defaults=defaults)
+    assert run_tiny(tmp_path, steps=4, config={"lr": 1e-2, "pool": 50}, defaults=defaults) == 4
+    assert newest_state(tmp_path)["config"]["pool"] == 50
 
 
 def test_interrupt_finishes_the_step_saves_and_returns(tmp_path):
@@ -136,29 +144,9 @@ def test_record_has_averages_and_previews(tmp_path):
     assert (tmp_path / "previews" / "step-00000004.png").is_file()
 
 
-def two_processes(*arguments):
-    """Run `tiny_training` in two processes; their exit statuses and what they wrote to stderr."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    common |= {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(Path(__file__).parents[2])}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.tiny_training", *map(str, arguments)],
-            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=Path(__file__).parents[2],
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
-    return [process.returncode for process in processes], errors
-
-
 def test_two_processes_train_like_one(tmp_path):
     run_tiny(tmp_path / "one", steps=3)
-    codes, errors = two_processes(tmp_path / "two")
+    codes, errors = two_processes("tests.unit.tiny_training", tmp_path / "two")
     assert codes == [0, 0], errors
     one, two = newest_state(tmp_path / "one"), newest_state(tmp_path / "two")
     assert len(two["random"]) == 2
@@ -168,6 +156,6 @@ def test_two_processes_train_like_one(tmp_path):
 
 
 def test_two_processes_stop_together_when_one_diverges(tmp_path):
-    _, errors = two_processes(tmp_path, "diverge")
+    _, errors = two_processes("tests.unit.tiny_training", tmp_path, "diverge")
     for error in errors:
         assert "TrainingError: loss 'loss' became nan at step 2" in error
