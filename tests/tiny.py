@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines import OEFTPipeline
+from pipelines import CUTPipeline, OEFTPipeline
+from pipelines.cut.networks import ResnetGenerator
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.settings import OEFTSettings
 
@@ -19,6 +20,24 @@ def tiny_oeft(seed: int = 0) -> OEFTPipeline:
         for parameter in backbone.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     pipe = OEFTPipeline(backbone=backbone)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_generator(seed: int = 0, **config) -> ResnetGenerator:
+    """A ResNet generator of four channels whose results are colorful; its weights depend on `seed` alone."""
+    network = ResnetGenerator(**{"base_channels": 4, "num_blocks": 2, **config})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+    return network
+
+
+def tiny_cut(seed: int = 0, **config) -> CUTPipeline:
+    """A CUT pipeline with a `tiny_generator`."""
+    pipe = CUTPipeline(tiny_generator(seed, **config))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -22,6 +22,9 @@ OPTIONS = {
     "num_steps": "--num-steps",
     "preset": "--preset",
     "settings": "--set",
+    "precision": "--precision",
+    "max_pixels": "--max-pixels",
+    "compile": "--compile",
     "generator": "--seed",
 }
 
@@ -97,10 +100,16 @@ def translate(
         extra["generator"] = torch.Generator().manual_seed(seed)
     if "callback_on_step_end" in parameters(pipe) and sys.stderr.isatty():
         extra["callback_on_step_end"] = _print_step
-    picture = pipe(**{name: str(path) for name, path in inputs.items()}, **arguments, **extra).images[0]
-    record = make_record(pipe, inputs={name: [image] for name, image in read.items()}, arguments=arguments, seed=seed)
-    save_png(picture, output, record)
-    return picture
+    result = pipe(**{name: str(path) for name, path in inputs.items()}, **arguments, **extra)
+    record = make_record(
+        pipe,
+        inputs={name: [image] for name, image in read.items()},
+        arguments=getattr(result, "arguments", arguments),  # what a pipeline decided itself is kept for a repetition
+        seed=seed,
+        notes=getattr(result, "notes", [()])[0],
+    )
+    save_png(result.images[0], output, record)
+    return result.images[0]
 
 
 def _print_step(pipe: TranslationPipeline, step: int, num_steps: int, tensors: dict) -> dict:

@@ -7,6 +7,8 @@ from typing import Any
 
 from pipelines.commands import UsageError
 
+PASSED_ON = ("num_steps", "preset", "precision", "max_pixels", "compile")  # to the pipeline, when they are given
+
 
 def add_parser(subparsers) -> None:
     """Add the arguments of `translate`."""
@@ -28,6 +30,14 @@ def add_parser(subparsers) -> None:
         type=_setting,
         metavar="NAME=VALUE",
         help="change settings of the preset, such as augment=false",
+    )
+    parser.add_argument("--precision", metavar="NAME", help="fp32 or bf16 (default: the faster one here)")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="translate larger pictures in strips")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="compile the networks first: worth it for many pictures of one size",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
     parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
@@ -61,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.commands import batch, call
     from pipelines.images.formats import read_image
 
-    arguments = {name: getattr(args, name) for name in ("num_steps", "preset") if getattr(args, name) is not None}
+    arguments = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.set:
         arguments["settings"] = dict(args.set)
     shared = {} if args.exemplar is None else {"exemplar": args.exemplar}

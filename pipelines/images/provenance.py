@@ -5,7 +5,8 @@ The record is one JSON object in one iTXt chunk, before the pixels, so that it i
     {"format": 1, "pipeline": "OEFTPipeline", "checkpoint": ..., "revision": ..., "sha256": {file: ...},
      "arguments": {"num_steps": 200}, "seed": 7,
      "inputs": {"image": [{"name": "cat.jpg", "sha256": ..., "width": 640, "height": 480}]},
-     "versions": {"torch": ...}, "device": "cpu", "threads": 4, "dtype": "float32"}
+     "versions": {"torch": ...}, "device": "cpu", "threads": 4, "dtype": "float32",
+     "notes": ["Transparent areas were laid on white."]}
 """
 
 import hashlib
@@ -51,6 +52,7 @@ def make_record(
     inputs: Mapping[str, Sequence[ReadImage | ImageInput]],
     arguments: Mapping[str, Any],
     seed: int,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Describe one run. Call it while the pipeline is still on the device that it ran on.
 
@@ -58,8 +60,10 @@ def make_record(
         pipe: the pipeline that ran; its `source_record` names the checkpoint.
         inputs: the images under their argument names, such as {"image": [...], "exemplar": [...]}. The name that is
             kept is `ReadImage.path` as it was given; images from memory have none.
-        arguments: the other arguments that were passed: JSON values, or dataclasses of such.
+        arguments: the other arguments that were passed, or what the pipeline decided them to be: JSON values, or
+            dataclasses of such.
         seed: of the generator that was passed.
+        notes: sentences on how the picture was made, for who reads the record; nothing depends on them.
 
     Returns:
         The record: a dict of JSON values, for `save_png`.
@@ -78,6 +82,7 @@ def make_record(
         "device": pipe._execution_device.type,
         "threads": torch.get_num_threads(),
         "dtype": str(pipe.dtype).removeprefix("torch."),
+        "notes": list(notes),
     }
 
 
