@@ -86,6 +86,7 @@ CSS = """
 @media (max-width: 640px) {
   .gradio-container { padding: 0 !important; }
   #device { display: none; }
+  .tab-container button { padding: 0 8px !important; }  /* all tabs fit beside each other */
   .tab > .column { display: contents; }
   .tab > .column > * { flex: 0 0 100%; min-width: 0; order: 1; }
   .tab > .column > .examples { order: 2; }
