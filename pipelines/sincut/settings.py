@@ -14,10 +14,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "cpu": {
         "num_steps": 2000,
         "base_channels": 32,
-        "num_blocks": 4,
         "discriminator_channels": 16,
         "batch_size": 8,
-        "r1_every": 8,
+        "r1_every": 16,
         "ema_decay": 0.995,
     },
 }
@@ -132,8 +131,9 @@ class SinCUTSettings:
     def preset(cls, name: str, **changes: Any) -> Self:
         """The settings of "paper" or "cpu", with changes by name; a change of `minutes` replaces `num_steps`.
 
-        "paper" is what the authors' code does. "cpu" is smaller in every respect that costs time, and so is what it
-        can learn: a quarter of the parameters, half of the crops, R1 at every eighth step.
+        "paper" is what the authors' code does. "cpu" is smaller, and learns less in a step: a sixth of the generator's
+        parameters, half of the crops, R1 at every 16th step. Its steps take about a sixth of the time (measured on one
+        processor thread with bf16: 0.50 s against 2.9 s).
 
         Raises:
             ValueError: the name or a setting is unknown, or a value is not accepted.

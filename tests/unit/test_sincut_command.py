@@ -46,7 +46,7 @@ def test_train_writes_a_pipeline_and_the_picture(pair, tmp_path, capsys):
     assert np.array_equal(np.asarray(pipe(tmp_path / "image.png").images[0]), np.asarray(result))
     assert read_record(output / "result.png")["pipeline"] == "SinCUTPipeline"
     record = json.loads((output / "training.json").read_text())
-    assert (record["steps"], record["seed"], record["settings"]["r1_every"]) == (3, 0, 8)
+    assert (record["steps"], record["seed"], record["settings"]["r1_every"]) == (3, 0, 16)
     assert (output / "previews").is_dir()
 
 
