@@ -6,6 +6,7 @@ from demo.settings import DemoSettings, on_space
 from demo.tab_about import about_rows, build_about, device_in_words
 from demo.tab_exemplar import ExemplarTab
 from demo.tab_single import SingleTab
+from demo.tab_unpaired import UnpairedTab
 
 TITLE = "Image Translation Hub"
 
@@ -21,6 +22,8 @@ def build(settings: DemoSettings) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Exemplar", id="exemplar"):
                 exemplar = ExemplarTab(settings)
+            with gr.Tab("Unpaired", id="unpaired"):
+                unpaired = UnpairedTab(settings)
             with gr.Tab("Single image", id="single"):
                 single = SingleTab(settings)
             with gr.Tab("About", id="about"):
@@ -28,4 +31,5 @@ def build(settings: DemoSettings) -> gr.Blocks:
         demo.load(about_rows, None, tables, queue=False, api_visibility="private")
         demo.unload(exemplar.leave)
         demo.unload(single.leave)
+        demo.unload(unpaired.leave)
     return demo.queue(max_size=settings.queue_size)

@@ -95,7 +95,7 @@ class UnpairedTab(UnpairedLayout):
         self.stop_files.stop(request.session_hash or "")
         self.brought.forget(request.session_hash or "")
 
-    def translate_unpaired(self, image: str, checkpoint: str, precision: str, request: gr.Request) -> tuple:
+    def translate_unpaired(self, image: str, checkpoint: str, precision: str, request: gr.Request) -> Iterator[tuple]:
         """Translate one photo.
 
         Returns the PNG, which carries the record of how it was made, and details.
@@ -105,7 +105,7 @@ class UnpairedTab(UnpairedLayout):
             job = self._job([image] if image else [], checkpoint, precision, None, request)
             for _ in self._events(job, results, request):
                 pass
-            return str(results.files[0]), results.details()
+            yield str(results.files[0]), results.details()
 
     def translate_unpaired_batch(
         self, files: list[str], checkpoint: str, precision: str, request: gr.Request

@@ -12,7 +12,7 @@ from pipelines.cut.convert import read_generator
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.snapshot import download_snapshot, measure_snapshot
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pipelines import OEFTPipeline, SinCUTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
 from pipelines.sincut import settings as sincut_settings
+from tests.app.tiny_unpaired import save_unpaired
 from tests.app.visit import Visit
 
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
@@ -53,7 +54,7 @@ def app_environment(tmp_path_factory):
         "pipeline": "SinCUTPipeline",
         "source": {"bundled": "sincut"},
     }
-    (folder / "checkpoints.json").write_text(json.dumps([entry, untrained]))
+    (folder / "checkpoints.json").write_text(json.dumps([entry, untrained, *save_unpaired(folder, entry)]))
     presets = {
         "paper": oeft_settings.OEFTSettings(num_steps=200, **TINY),
         "balanced": oeft_settings.OEFTSettings(num_steps=60, **TINY),
@@ -65,6 +66,8 @@ def app_environment(tmp_path_factory):
         patch.setenv("TRANSLATION_HUB_MAX_UPLOAD_MEGABYTES", "1")
         patch.setenv("TRANSLATION_HUB_MAX_RESULT_PIXELS", "40000")
         patch.setenv("TRANSLATION_HUB_MAX_PIXELS", "1000000")
+        patch.setenv("TRANSLATION_HUB_MAX_PHOTO_PIXELS", "40000")
+        patch.setenv("TRANSLATION_HUB_MAX_PHOTOS", "4")
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         for name, preset in presets.items():
