@@ -61,7 +61,7 @@ def _encode(generator: ResnetGenerator, image: Tensor, strips: _Strips) -> Tenso
     half = strips.run(image, lambda part: blur(_norm_relu(first(part), of_first)), overlap=6)
     second = generator.down[1]
     of_second = strips.statistics(half, second, overlap=2)
-    hidden = strips.run(half, lambda part: blur(_norm_relu(second(part), of_second)), overlap=4)
+    hidden = strips.run(half, lambda part: blur(_norm_relu(second(part), of_second)), overlap=2)
     del half
     for block in generator.blocks:
         _add_residual(block, hidden, strips)
@@ -82,18 +82,18 @@ def _decode(generator: ResnetGenerator, hidden: Tensor, strips: _Strips) -> Tens
     """Two stages up and the head: (1, 4 * base, H/4, W/4) to (1, out_channels, H, W)."""
     enlarge = upsample if generator.config["antialias_up"] else _unchanged
     first, second = generator.up
-    half = strips.run(hidden, lambda part: first(enlarge(part)), overlap=2)
+    half = strips.run(hidden, lambda part: first(enlarge(part)), overlap=1)
     of_first = strips.statistics(half)
 
     def up(part: Tensor) -> Tensor:
         return second(enlarge(_norm_relu(part, of_first)))
 
-    of_second = strips.statistics(half, up, overlap=2)
+    of_second = strips.statistics(half, up, overlap=1)
 
     def head(part: Tensor) -> Tensor:
         return torch.tanh(generator.head(reflect_pad(_norm_relu(up(part), of_second), 3)))
 
-    return strips.run(half, head, overlap=4)
+    return strips.run(half, head, overlap=3)
 
 
 class _Strips:

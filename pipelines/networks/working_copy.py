@@ -43,10 +43,10 @@ def _stamp(weight: Tensor) -> tuple[int, int]:
 
 def _copy(network: ModelMixin, device: torch.device, dtype: torch.dtype, compiled: bool) -> Any:
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        copy: Any = type(network).from_config(network.config)
+        copy: Any = type(network).from_config(network.config).eval().requires_grad_(False)
     weights = {name: weight.to(device, dtype) for name, weight in network.state_dict().items()}
     copy.load_state_dict(weights, assign=True)
-    copy.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    copy.to(memory_format=torch.channels_last)
     if compiled:
         copy.compile(dynamic=False)
     return copy
