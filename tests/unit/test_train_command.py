@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipelines.commands import UsageError, train
-from pipelines.commands.training_options import add_config_options
+from pipelines.commands.training_options import add_config_options, config_from
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.training.classifier_config import ClassifierConfig
 
@@ -86,4 +86,10 @@ def test_options_take_their_type_from_the_config():
     add_config_options(parser, ClassifierConfig, {"blocks": "widths", "crop_scale": "area", "lr": "rate"})
     args = parser.parse_args(["--blocks", "8,8/16", "--crop-scale", "0.5,1", "--lr", "1e-3"])
     assert (args.blocks, args.crop_scale, args.lr) == (((8, 8), (16,)), (0.5, 1.0), 0.001)
-    assert parser.parse_args([]).blocks == ClassifierConfig.blocks
+
+
+def test_options_that_are_not_given_leave_the_preset_alone():
+    parser = argparse.ArgumentParser()
+    add_config_options(parser, ClassifierConfig, {"blocks": "widths", "lr": "rate", "seed": "number"})
+    config = config_from(parser.parse_args(["--lr", "1e-3"]), ClassifierConfig, {"lr": 0.5, "seed": 7})
+    assert (config.blocks, config.lr, config.seed) == (ClassifierConfig.blocks, 0.001, 7)
