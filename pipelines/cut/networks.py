@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from pipelines.networks.initialization import xavier_normal
 
-NCE_LAYERS = ("input", "down1", "down2", "block1", "block5")
-
 
 class ResnetGenerator(ModelMixin, ConfigMixin):
     """Image-to-image network of residual blocks at a quarter of the resolution (CUT sec. 4 and appendix C.1).
