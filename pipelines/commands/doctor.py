@@ -72,10 +72,10 @@ def examine(*, probe: bool) -> dict[str, Any]:
 
 def _estimates(checkpoints: list[dict[str, Any]], manager: Any, problems: list[str]) -> list[dict[str, Any]]:
     """Measure the first checkpoint of each task that is here; say of the others why not."""
-    from pipelines.commands.probe import Estimate, estimate_exemplar
+    from pipelines.commands.probe import Estimate, estimate_exemplar, estimate_unpaired
     from pipelines.hub.errors import CheckpointError
 
-    estimators = {"exemplar": estimate_exemplar}
+    estimators: dict[str, Any] = {"exemplar": estimate_exemplar, "unpaired": estimate_unpaired}
     measured: set[str] = set()
     estimates = []
     for found in checkpoints:
@@ -126,7 +126,7 @@ def as_text(report: dict[str, Any]) -> str:
         "Packages": [(name, version or "not installed") for name, version in report["packages"].items()],
         "Checkpoints": checkpoints,
         "Networks, their planned devices, and the checkpoints that use them": networks,
-        "Estimated time of a run (one pair, 256 x 256 pixels)": estimates,
+        "Estimated time of a run (256 x 256 pixels)": estimates,
         "Problems": [(problem,) for problem in report["problems"]],
     }
     return "\n\n".join(f"{title}\n{_table(rows)}" for title, rows in sections.items() if rows)

@@ -1,10 +1,11 @@
-"""How long a run will take here, from a few real steps of it."""
+"""How long a run will take here, from a few real steps of it, or from a whole one."""
 
 import time
 from dataclasses import dataclass
 
 import torch
 
+from pipelines.cut.pipeline import CUTPipeline
 from pipelines.oeft.pipeline import OEFTPipeline
 from pipelines.oeft.settings import PRESETS
 
@@ -18,7 +19,7 @@ class Estimate:
     Attributes:
         checkpoint: its id.
         run: what is run, in words.
-        estimated_seconds: for one pair of images of 256 x 256 pixels; None where it was not measured.
+        estimated_seconds: for pictures of 256 x 256 pixels; None where it was not measured.
         reason: why it was not measured.
     """
 
@@ -60,3 +61,18 @@ def estimate_exemplar(checkpoint_id: str, pipe: OEFTPipeline, limit: float = PRO
         reason = f"not measured: {spent:.0f} s of probing were over" if seconds is None else None
         estimates.append(Estimate(checkpoint_id, run_name, seconds, reason))
     return estimates
+
+
+def estimate_unpaired(checkpoint_id: str, pipe: CUTPipeline) -> list[Estimate]:
+    """Time the translation of one picture, the second: the first also converts the weights.
+
+    Args:
+        checkpoint_id: named in the estimate.
+        pipe: on its device.
+    """
+    image = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
+    pipe(image)
+    start = time.perf_counter()
+    output = pipe(image)
+    seconds = round(time.perf_counter() - start, 3)
+    return [Estimate(checkpoint_id, f"one picture in {output.arguments['precision']}", seconds)]

@@ -71,12 +71,13 @@ class CUTPipeline(TranslationPipeline):
         Args:
             image: one picture, or a list, a folder, a batch; sizes may differ. See
                 `pipelines.images.formats.read_images` for what a picture may be.
-            precision: "fp32" or "bf16"; None: bf16 where the device computes faster in it.
+            precision: "fp32" or "bf16"; None: bf16 where the device computes faster in it. On photographs a trained
+                generator's bf16 was 55 dB from its fp32; with random weights of full contrast it is 44 dB.
             max_pixels: larger pictures are translated in strips, in bounded memory; that agrees with the whole
                 picture to rounding. None: 1,000,000 pixels, on every machine.
             compile: compile the generator, for many pictures of one size: the first one takes longer (256 x 256
-                pixels on two cores: 26 s), the others are faster (0.085 s instead of 0.186 s). Every size is compiled
-                anew; pictures in strips never are. A CPU needs a C++ compiler.
+                pixels on two cores: 26 s), the others are faster (0.085 s instead of 0.186 s). The first eight
+                sizes are compiled, each anew; pictures in strips never are. A CPU needs a C++ compiler.
             generator: not used, nothing here is random; every pipeline takes one.
             output_type: "pil"; "np" for (B, H, W, 3) or "pt" for (B, 3, H, W) in [0, 1].
             return_dict: False returns the output as a tuple.

@@ -11,7 +11,7 @@ from pipelines.commands import doctor, probe
 from pipelines.hub import registry
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
-from tests.tiny import TINY_SETTINGS, tiny_oeft
+from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_oeft
 
 REMOTE = {
     "repo_id": "timm/vgg19.tv_in1k",
@@ -125,3 +125,15 @@ def test_an_estimate_counts_every_step(monkeypatch):
     short, long = probe.estimate_exemplar("starter", tiny_oeft())
     assert short.estimated_seconds == pytest.approx(2.0 * 3, abs=1)  # and the start and the rendering, tiny ones
     assert long.estimated_seconds == pytest.approx(2.0 * 10_000, abs=1)
+
+
+def test_an_unpaired_checkpoint_is_timed_in_the_precision_that_it_takes(entries, capsys):
+    tiny_cut().save_pretrained(entries.parent / "zebra")
+    entry = {"id": "zebra", "title": "Zebra", "source": {"bundled": "zebra"}, "task": "unpaired"}
+    entry |= {"pipeline": "CUTPipeline", "license": "apache-2.0", "training_data": "None."}
+    entries.write_text(json.dumps([entry]))
+    assert call("--json") == 0
+    (estimate,) = json.loads(capsys.readouterr().out)["estimates"]
+    assert estimate["run"] in ("one picture in fp32", "one picture in bf16")
+    assert estimate["estimated_seconds"] > 0
+    assert estimate["reason"] is None
