@@ -8,7 +8,7 @@ from pipelines.sincut.settings import BUDGETS, PRESETS
 
 HINT = "Add two pictures and choose how long to train."
 _PREVIEW = 1  # minute
-_PRESETS = {"cpu": "Smaller, for a CPU", "paper": "As the authors have it"}
+_PRESETS = {"cpu": "Small (CPU)", "paper": "Paper"}
 
 
 def budgets(max_minutes: int) -> list[tuple[str, int]]:
@@ -44,8 +44,8 @@ class SingleLayout:
             self.source = upload_image("Source", "single-source")
             self.exemplar = upload_image("Exemplar", "single-exemplar")
         gr.Markdown(
-            "While you watch, a network learns from these two pictures alone to redraw the source as a picture of the "
-            "exemplar's kind: a painting as a photograph, say.",
+            "From these two pictures alone a network learns to turn the source into the exemplar's kind: "
+            "a painting into a photograph, say.",
             elem_classes="ask",
         )
         self.minutes = gr.Radio(
@@ -70,7 +70,7 @@ class SingleLayout:
                 )
                 self.num_steps = gr.Number(
                     0,
-                    label="Steps (0: as the time allows)",
+                    label="Steps (0: by time)",
                     precision=0,
                     minimum=0,
                     elem_id="single-num-steps",

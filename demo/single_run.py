@@ -117,7 +117,8 @@ def train(job: Job) -> Iterator[Progress | Finished]:
         while not (run.done or clock.is_over() or job.stop_file.exists()):
             report = run.step()
             if clock.is_time_to_report():
-                left, share = clock.left_and_share(report.step, report.num_steps)
+                left = clock.left(report.step, report.num_steps)
+                share = clock.spent() / (clock.spent() + left)
                 yield Progress(report.step, report.num_steps, report.losses, left, share, clock.draw(run))
         if run.steps_done == 0:
             return
@@ -179,10 +180,10 @@ class _Clock:
         self.reported = now
         return True
 
-    def left_and_share(self, step: int, num_steps: int) -> tuple[float, float]:
-        """Seconds until the end, and how much of the run is done: by its steps or by its limit, what ends first."""
+    def left(self, step: int, num_steps: int) -> float:
+        """Seconds until the end of the steps or of the time, whichever is first."""
         spent = self.spent()
-        return min(self.limit - spent, spent / step * (num_steps - step)), max(step / num_steps, spent / self.limit)
+        return max(0.0, min(self.limit - spent, spent / step * (num_steps - step)))
 
     def draw(self, run: SinCUTRun) -> Image.Image | None:
         """A preview, unless too little time went by since the last one."""

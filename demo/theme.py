@@ -47,6 +47,10 @@ CSS = """
 .progress-line .bar { height: 4px; border-radius: 2px; background: var(--border-color-primary); overflow: hidden; }
 .progress-line .bar div { height: 100%; background: var(--color-accent); transition: width .3s linear; }
 .progress, .progress .html-container { min-height: 38px; padding: 0 2px !important; }
+.progress .wrap.minimal { height: 38px !important; overflow: visible; }  /* shows the place in the queue */
+.progress .wrap.minimal .progress-text { top: 2px; right: 2px; padding: 0; background: none; transform: none;
+  font-family: inherit; font-size: .9rem; }
+.progress .pending { opacity: .6; }
 .progress .error, .progress .clear-status { display: none; }  /* the message is in the toast */
 .compare { height: 440px; }
 .compare .empty::after { content: "The result appears here"; color: var(--body-text-color-subdued); margin-left: 8px; }
