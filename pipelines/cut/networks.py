@@ -10,6 +10,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from pipelines.networks.checks import check_input, check_layers
 from pipelines.networks.initialization import xavier_normal
 
 
@@ -79,9 +80,7 @@ class ResnetGenerator(ModelMixin, ConfigMixin):
             ValueError: a side of the picture is not a multiple of 4, or there is no such layer.
         """
         check_input(image, self.multiple)
-        unknown = [name for name in layers if name not in self.layer_channels()]
-        if unknown:
-            raise ValueError(f"`layers` names {unknown[0]!r}; this network has {', '.join(self.layer_channels())}.")
+        check_layers(layers, self.layer_channels())
         found: dict[str, Tensor] = {}
 
         hidden = reflect_pad(image, 3)  # [B, 3, H+6, W+6]
@@ -170,17 +169,6 @@ class PatchDiscriminator(ModelMixin, ConfigMixin):
             if self.config["antialias"] and number < self.config["num_layers"]:
                 hidden = blur_down(hidden)
         return last(hidden)
-
-
-def check_input(image: Tensor, multiple: int) -> None:
-    """Refuse a picture whose sides are not multiples of `multiple`.
-
-    Raises:
-        ValueError: with the size and what is accepted.
-    """
-    height, width = image.shape[-2:]
-    if height % multiple or width % multiple:
-        raise ValueError(f"`image` is {width} x {height} pixels; both sides must be multiples of {multiple}.")
 
 
 def instance_norm(hidden: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from pipelines.base import StepCallback, TranslationOutput, TranslationPipeline, call_step_callback
 from pipelines.cut.networks import ResnetGenerator
@@ -43,7 +44,11 @@ class CUTPipeline(TranslationPipeline):
     generator's weights change.
 
     Args:
-        generator: a trained `ResnetGenerator`.
+        generator: a trained `ResnetGenerator`. One with a single input channel sees the picture's luminance; a single
+            output channel is a grey picture.
+
+    Raises:
+        ValueError: the generator has other than 1 or 3 channels.
     """
 
     network_classes: ClassVar[dict[str, type]] = {"ResnetGenerator": ResnetGenerator}
@@ -51,6 +56,11 @@ class CUTPipeline(TranslationPipeline):
 
     def __init__(self, generator: ResnetGenerator):
         super().__init__()
+        for name in ("in_channels", "out_channels"):
+            if generator.config[name] not in (1, 3):
+                raise ValueError(
+                    f"`generator` has {generator.config[name]} {name}; pictures have 3, and 1 is taken for grey."
+                )
         self.register_modules(generator=generator)
         self._copies = WorkingCopies()
 
@@ -130,11 +140,13 @@ class CUTPipeline(TranslationPipeline):
 def _translate(network: ResnetGenerator, pixels: Tensor, in_strips: bool) -> Tensor:
     """(1, 3, H, W) of any size, in [-1, 1], to the same size, on the CPU in fp32."""
     narrow = min(pixels.shape[-2:]) <= network.multiple  # the deepest map needs two rows for its reflected border
+    if network.config["in_channels"] == 1:
+        pixels = rgb_to_grayscale(pixels)
     padded, padding = pad_to_multiple(pixels, network.multiple * 2 if narrow else network.multiple)
     padded = padded.to(network.device, network.dtype).contiguous(memory_format=torch.channels_last)
     with torch.autocast(network.device.type, enabled=False):  # a caller's would change the precision
         result = translate_in_strips(network, padded) if in_strips else network(padded)
-    return crop_padding(result, padding).float().cpu()
+    return crop_padding(result, padding).float().cpu().expand(-1, 3, -1, -1)
 
 
 def _route(arguments: dict[str, Any], in_strips: bool) -> str:

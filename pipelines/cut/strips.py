@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.cut.networks import ResidualBlock, ResnetGenerator, blur_down, check_input, reflect_pad, upsample
+from pipelines.cut.networks import ResidualBlock, ResnetGenerator, blur_down, reflect_pad, upsample
+from pipelines.networks.checks import check_input
 
 STRIP_PIXELS = 2**18
 

@@ -51,6 +51,22 @@ def test_any_size_comes_out_as_it_went_in(pipe, width, height, max_pixels):
     assert output.images[0].size == (width, height)
 
 
+@pytest.mark.parametrize("channels", [{"in_channels": 1}, {"out_channels": 1}, {"in_channels": 1, "out_channels": 1}])
+def test_grey_generators(channels):
+    output = call(tiny_cut(**channels), picture(40, 32))
+    assert output.images.shape == (1, 3, 32, 40)
+    if "in_channels" in channels:
+        grey = picture(40, 32).convert("L")
+        assert torch.allclose(output.images, call(tiny_cut(**channels), grey).images, atol=2e-2)
+    if "out_channels" in channels:
+        assert torch.equal(output.images[:, 0], output.images[:, 2])
+
+
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match="`generator` has 4 in_channels; pictures have 3"):
+        tiny_cut(in_channels=4)
+
+
 def test_a_picture_is_the_generators_cropped_result(pipe):
     pixels = torch.from_numpy(np.array(picture(40, 32))).permute(2, 0, 1)[None].float() / 127.5 - 1
     with torch.no_grad():

@@ -1,0 +1,130 @@
+"""Seconds of CUT's generator, of CUT's and FastCUT's training steps and of SinCUT's, against the plain way.
+
+    python benchmarks/cut.py [--repeats 5] [--only generator-256 ...]
+
+The plain way is the same network in fp32 and the default memory layout, without compiling. Every case runs in a process
+of its own with two threads, the allocator set in all of them. "Authors" is what their code took with the same allocator
+on two cores of an AMD EPYC, another machine than yours: compare the ratio to "plain", not the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+AUTHORS = {
+    "generator-256": 0.309,
+    "generator-512": 1.261,
+    "cut-step": 3.608,
+    "fastcut-step": 1.949,
+    "sincut-step": 5.488,
+}
+WAYS = ("plain", "ours", "compiled")
+
+
+def main() -> None:
+    """Run all cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=AUTHORS, default=list(AUTHORS))
+    parser.add_argument("--case", nargs=2, metavar=("WHAT", "WAY"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(json.dumps(measure(*arguments.case, arguments.repeats)))
+        return
+    print(f"{'':14} {'authors':>8} " + " ".join(f"{way:>9}" for way in WAYS) + "   seconds, median")
+    for what in arguments.only:
+        seconds = [run_case(what, way, arguments.repeats) for way in WAYS]
+        print(f"{what:14} {AUTHORS[what]:8.3f} " + " ".join(seconds), flush=True)
+
+
+def run_case(what: str, way: str, repeats: int) -> str:
+    """One case in a process of its own."""
+    if what == "sincut-step" and way == "compiled":
+        return f"{'-':>9}"  # SinCUT is not compiled: a run is over before that pays
+    command = [sys.executable, __file__, "--case", what, way, "--repeats", str(repeats)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        print(finished.stderr, file=sys.stderr)
+        return f"{'fails':>9}"
+    return f"{json.loads(finished.stdout.splitlines()[-1]):9.3f}"
+
+
+def measure(what: str, way: str, repeats: int) -> float:
+    """Median seconds of `repeats` runs, after two that are not counted."""
+    import torch
+
+    from pipelines.hub.allocator import tune_allocator
+
+    tune_allocator()
+    torch.set_num_threads(2)
+    name, _, size = what.partition("-")
+    if name == "generator":
+        run = generator(int(size), way)
+    else:
+        run = sincut_step(way) if name == "sincut" else step(name, way)
+    seconds = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[2:])
+
+
+def generator(size: int, way: str) -> Callable[[], object]:
+    """The generator with the paper's widths, one picture."""
+    import torch
+
+    from pipelines.cut.networks import ResnetGenerator
+
+    network, image = ResnetGenerator().eval(), torch.rand(1, 3, size, size) * 2 - 1
+    if way != "plain":
+        network = network.to(torch.bfloat16, memory_format=torch.channels_last)
+        image = image.to(torch.bfloat16, memory_format=torch.channels_last)
+    if way == "compiled":
+        network = torch.compile(network)
+    return torch.inference_mode()(lambda: network(image))
+
+
+def step(preset: str, way: str) -> Callable[[], object]:
+    """A training step with the paper's settings: 256 pixels, batch 1."""
+    import torch
+    from accelerate import Accelerator
+
+    from pipelines.cut.trainer import CUTTrainer
+    from pipelines.cut.training_config import CUTConfig
+
+    config = CUTConfig.preset(preset, compile=way == "compiled", precision="fp32" if way == "plain" else "bf16")
+    trainer = CUTTrainer(config, Accelerator(cpu=True), steps_per_epoch=1000)
+    layout = torch.contiguous_format if way == "plain" else torch.channels_last
+    if way == "plain":
+        for network in trainer.networks.values():
+            network.to(memory_format=layout)
+    pictures = [(torch.rand(1, 3, 256, 256) * 2 - 1).contiguous(memory_format=layout) for _ in range(2)]
+    random = torch.Generator().manual_seed(0)
+    return lambda: trainer.optimize(*pictures, flipped=False, generator=random)
+
+
+def sincut_step(way: str) -> Callable[[], object]:
+    """A training step with the authors' settings: 16 crops of 64 pixels of each picture, R1 at every step."""
+    import torch
+
+    from pipelines.sincut.settings import SinCUTSettings
+    from pipelines.sincut.trainer import SinCUTTrainer
+
+    settings = SinCUTSettings.preset("paper", precision="fp32" if way == "plain" else "auto")
+    random = torch.Generator().manual_seed(0)
+    trainer = SinCUTTrainer(settings, random, torch.device("cpu"))
+    if way == "plain":
+        for network in trainer.networks.values():
+            network.to(memory_format=torch.contiguous_format)
+    crops = [torch.rand(16, 3, 64, 64) * 2 - 1 for _ in range(2)]
+    return lambda: trainer.optimize(*crops, random)
