@@ -302,6 +302,17 @@ def test_the_owner_can_switch_own_checkpoints_off(app_environment, monkeypatch):
     assert launch_options(DemoSettings(max_checkpoint_megabytes=limit))["max_file_size"] == 20 * 2**20
 
 
+def test_a_visitors_checkpoint_is_deleted_when_they_leave(app_environment, monkeypatch, pth):
+    _, tab = build(monkeypatch, ["cut-one"])
+    mine, other = (gr.Request(session_hash=name) for name in ("me", "other"))
+    own, another = (tab._convert(pth, request)[tab.own] for request in (mine, other))
+    tab.leave(mine)
+    assert not own.folder.exists()
+    assert another.folder.is_dir()
+    with pytest.raises(CheckpointError, match="is no longer kept here"):
+        own.load()
+
+
 @pytest.mark.parametrize("photos", [1, 3])
 @pytest.mark.parametrize(
     ("checkpoint", "name"),
