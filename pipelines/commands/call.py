@@ -22,6 +22,7 @@ OPTIONS = {
     "num_steps": "--num-steps",
     "preset": "--preset",
     "settings": "--set",
+    "size": "--size",
     "precision": "--precision",
     "max_pixels": "--max-pixels",
     "compile": "--compile",

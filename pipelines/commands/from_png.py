@@ -19,7 +19,17 @@ from pipelines.images.provenance import library_versions, pixel_hash, read_recor
 
 RESERVED = {"self", "image", "exemplar", "generator", "output_type", "return_dict", "callback_on_step_end"}
 MAX_THREADS = 256  # a record may say anything
-OWN = ("checkpoint", "num_steps", "preset", "precision", "max_pixels", "compile", "seed", "set")  # the record decides
+OWN = (
+    "checkpoint",
+    "num_steps",
+    "preset",
+    "size",
+    "precision",
+    "max_pixels",
+    "compile",
+    "seed",
+    "set",
+)  # the record decides
 
 
 def repeat(args: argparse.Namespace) -> int:

@@ -126,7 +126,8 @@ def _write_results(args: argparse.Namespace, trainer, counts: list[int]) -> None
     for direction, generator in trainer.results().items():
         folder = args.output / FOLDERS[direction]
         generator = copy.deepcopy(generator)
-        CUTPipeline(generator.half() if args.half else generator).save_pretrained(folder)
+        pipe = CUTPipeline(generator.half() if args.half else generator, size=trainer.config.load_size)
+        pipe.save_pretrained(folder)
         card = model_card(folder.resolve(), direction, args, record)
         (folder / "README.md").write_text(card, encoding="utf-8")
         print(f"{folder}: the generator after {trainer.steps_done} steps")

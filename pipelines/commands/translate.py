@@ -7,7 +7,14 @@ from typing import Any
 
 from pipelines.commands import UsageError
 
-PASSED_ON = ("num_steps", "preset", "precision", "max_pixels", "compile")  # to the pipeline, when they are given
+PASSED_ON = (
+    "num_steps",
+    "preset",
+    "size",
+    "precision",
+    "max_pixels",
+    "compile",
+)  # to the pipeline, when they are given
 
 
 def add_parser(subparsers) -> None:
@@ -30,6 +37,12 @@ def add_parser(subparsers) -> None:
         type=_setting,
         metavar="NAME=VALUE",
         help="change settings of the preset, such as augment=false",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="shorter side in pixels at which to translate, 0 for the picture's own (default: the checkpoint's)",
     )
     parser.add_argument("--precision", metavar="NAME", help="fp32 or bf16 (default: the faster one here)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="translate larger pictures in strips")

@@ -32,6 +32,16 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return resized.reshape(*pixels.shape[:-2], *size)
 
 
+def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge with bicubic interpolation; what overshoots the range [-1, 1] is cut off.
+
+    Args:
+        pixels: (B, C, H, W) in [-1, 1].
+        size: (height, width) in pixels.
+    """
+    return F.interpolate(pixels, size=tuple(size), mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
 def fit_to_area(height: int, width: int, area: int, multiple: int) -> tuple[int, int]:
     """Return a working size of about `area` pixels with the aspect of the image.
 

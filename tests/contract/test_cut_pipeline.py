@@ -15,6 +15,8 @@ from PIL import Image
 from pipelines import CUTPipeline, load_pipeline
 from pipelines.__main__ import main
 from pipelines.cut.networks import ResnetGenerator
+from pipelines.images.formats import read_image
+from pipelines.images.geometry import enlarge, resize
 from pipelines.images.limits import ImageError
 from pipelines.images.provenance import read_record
 from tests.tiny import picture, seeded, tiny_cut, tiny_generator
@@ -49,6 +51,31 @@ def psnr(first, second) -> float:
 def test_any_size_comes_out_as_it_went_in(pipe, width, height, max_pixels):
     output = call(pipe, np.zeros((height, width, 3), np.uint8), max_pixels=max_pixels, output_type="pil")
     assert output.images[0].size == (width, height)
+
+
+def test_a_larger_picture_is_translated_at_the_checkpoints_size(tmp_path):
+    tiny_cut().save_pretrained(tmp_path / "plain")
+    CUTPipeline(tiny_generator(), size=24).save_pretrained(tmp_path / "sized")
+    pipe = CUTPipeline.from_pretrained(tmp_path / "sized")
+    large, small = picture(80, 48), picture(30, 20)
+    output = pipe([large, small], precision="fp32", output_type="pt")
+    assert [image.shape[-2:] for image in output.images] == [(48, 80), (20, 30)]
+    assert output.notes[0][0] == "Translated at 40 x 24 pixels and enlarged."
+    assert len(output.notes[1]) == 1
+    assert output.arguments["size"] == 24
+
+    plain = CUTPipeline.from_pretrained(tmp_path / "plain")
+    assert torch.equal(call(plain, large).images, call(pipe, large, size=0).images)
+    assert torch.equal(call(plain, large, size=24).images, call(pipe, large).images)
+    assert torch.equal(call(plain, small).images, call(pipe, small).images)
+    reduced = call(plain, resize(read_image(large).pixels, (24, 40))[None].add(1).div(2)).images
+    assert torch.allclose(enlarge(reduced * 2 - 1, (48, 80)), call(pipe, large).images * 2 - 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, True, "large"])
+def test_a_wrong_size_is_named(pipe, size):
+    with pytest.raises(ValueError, match="`size` is .*; a whole number of pixels"):
+        call(pipe, size=size)
 
 
 @pytest.mark.parametrize("channels", [{"in_channels": 1}, {"out_channels": 1}, {"in_channels": 1, "out_channels": 1}])
@@ -180,7 +207,7 @@ def test_strips_give_the_same_picture_and_say_so(pipe):
 def test_the_arguments_of_the_output_give_the_same_pixels_again(pipe):
     for kwargs in ({"precision": None}, {"precision": "bf16", "max_pixels": 100}):
         output = call(pipe, **kwargs)
-        assert set(output.arguments) == {"precision", "max_pixels", "compile"}
+        assert set(output.arguments) == {"size", "precision", "max_pixels", "compile"}
         assert None not in output.arguments.values()
         assert torch.equal(call(pipe, **output.arguments).images, output.images)
 
@@ -347,7 +374,7 @@ def test_translate_a_folder_with_a_broken_file(checkpoint, capsys):
     assert "2 written, 1 failed" in said
     assert "photos/broken.png) is not an image that can be read" in said
     record = read_record("outputs/b.png")
-    assert record["arguments"] == {"precision": "bf16", "max_pixels": 2000, "compile": False}
+    assert record["arguments"] == {"size": 0, "precision": "bf16", "max_pixels": 2000, "compile": False}
     assert record["notes"] == ["Computed in bf16, in strips, with the statistics of the whole picture."]
     assert read_record("outputs/a.png")["notes"] == ["Computed in bf16, in one piece."]
     with Image.open("outputs/b.png") as image:
