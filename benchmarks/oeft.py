@@ -121,7 +121,7 @@ def peak_memory(checkpoint: str, grid: int, iterations: int) -> float:
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     warped = fine_tuning.warp(query, key, value, 100.0, gradient_dtype=tuning.precision)
     loss = warped.square().mean()
-    loss = loss + losses.contrastive_loss(query, key, 0.07, gradient_dtype=tuning.precision)
+    loss = loss + losses.contrastive_loss(query, key, 0.07, tuning.precision)
     loss = loss + losses.context_loss(maps, target, ("level",), 0.5)
     loss.backward()
     return resident("VmHWM") - before

@@ -62,7 +62,7 @@ def warp(
     if route == "matrix":
         return torch.softmax(alpha * correlation(query, key), dim=2) @ value
     if route == "blocks":
-        return block_attention(query, key, value, alpha, gradient_dtype)[0]
+        return block_attention(query, key, value, alpha, gradient_dtype)
     if route == "sdpa":
         return _fused_attention(query, key, value, alpha)
     raise ValueError(f"`route` is {route!r}; accepted are {', '.join(ROUTES)}, or None.")
