@@ -132,8 +132,8 @@ class SinCUTSettings:
         """The settings of "paper" or "cpu", with changes by name; a change of `minutes` replaces `num_steps`.
 
         "paper" is what the authors' code does. "cpu" is smaller, and learns less in a step: a sixth of the generator's
-        parameters, half of the crops, R1 at every 16th step. Its steps take about a sixth of the time (measured on one
-        processor thread with bf16: 0.50 s against 2.9 s).
+        parameters, half of the crops, R1 at every 16th step. Its steps take an eighth of the time (measured on one
+        processor thread with bf16: 0.32 s against 2.5 s).
 
         Raises:
             ValueError: the name or a setting is unknown, or a value is not accepted.
