@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from demo import tab_unpaired
 from pipelines import OEFTPipeline, SinCUTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
@@ -70,6 +71,12 @@ def app_environment(tmp_path_factory):
         patch.setenv("TRANSLATION_HUB_MAX_PHOTOS", "4")
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        usable = tab_unpaired.usable_checkpoints
+        patch.setattr(  # the same checkpoints, whatever else the repository ships
+            tab_unpaired,
+            "usable_checkpoints",
+            lambda task: [own for own in usable(task) if "Nothing." in own.training_data],
+        )
         for name, preset in presets.items():
             patch.setitem(oeft_settings.PRESETS, name, preset)
         patch.setitem(sincut_settings.PRESETS, "cpu", TINY_SINCUT)

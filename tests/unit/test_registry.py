@@ -114,10 +114,13 @@ def test_pinned_needs_commits_and_hashes(source, files, pinned):
 
 def test_shipped_registry():
     assert "oeft-starter" in [checkpoint.id for checkpoint in list_checkpoints("exemplar")]
-    assert list_checkpoints("unpaired") == []
+    assert "cut-horse2zebra" in [checkpoint.id for checkpoint in list_checkpoints("unpaired")]
+    assert list_checkpoints("many-class") == []
     for checkpoint in list_checkpoints():
         if "bundled" in checkpoint.source:
             assert checkpoint.files == () or checkpoint.pinned
+        for example in checkpoint.examples:
+            assert all((REGISTRY_FILE.parent / path).is_file() for path in example.values())
 
 
 def test_shipped_registry_is_in_the_form_that_pin_writes():
