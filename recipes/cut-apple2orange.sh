@@ -10,5 +10,13 @@ python -m pipelines train cut --preset cut --data "$1" --output "$RUN" \
     --base-channels 32 --crop-size 128 --load-size 143 --resize short_side --epochs 20 --decay-epochs 10 \
     --no-nce-identity --lambda-nce 3 --precision bf16 --compile --half
 
-rm -rf weights/cut-apple2orange && cp -r "$RUN/pipeline" weights/cut-apple2orange
+python - "$RUN/pipeline/generator" weights/cut-apple2orange <<'PYTHON'
+import sys
+
+from pipelines import CUTPipeline
+from pipelines.cut.networks import ResnetGenerator
+
+generator, output = sys.argv[1:]
+CUTPipeline(ResnetGenerator.from_pretrained(generator).half(), size=256).save_pretrained(output)
+PYTHON
 python -m pipelines pin cut-apple2orange
