@@ -2,8 +2,8 @@
 
     python benchmarks/cut.py [--repeats 5] [--only generator-256 ...]
 
-The plain way is the same network in fp32 and the default memory layout, without compiling. Every case runs in a process
-of its own with two threads, the allocator set in all of them. "Authors" is what their code took with the same allocator
+The plain way is the same network in fp32 and the default memory layout, without compiling. Every case runs in its own
+process with two threads, the allocator set in all of them. "Authors" is what their code took with the same allocator
 on two cores of an AMD EPYC, another machine than yours: compare the ratio to "plain", not the seconds.
 """
 
@@ -128,3 +128,7 @@ def sincut_step(way: str) -> Callable[[], object]:
             network.to(memory_format=torch.contiguous_format)
     crops = [torch.rand(16, 3, 64, 64) * 2 - 1 for _ in range(2)]
     return lambda: trainer.optimize(*crops, random)
+
+
+if __name__ == "__main__":
+    main()
