@@ -20,7 +20,7 @@ from demo.upload import check_megabytes
 from pipelines.images.formats import read_image
 from pipelines.images.provenance import make_record
 
-# Of a photo, where the owner says nothing; the pipeline takes 2 megapixels in one piece, and scaling rounds.
+# Of a photo, where the owner says nothing: just below 2 megapixels, because scaling rounds, and 16.
 CPU_PIXELS, GPU_PIXELS = 1_990_000, 16_000_000
 
 
