@@ -2,6 +2,7 @@
 
 import gradio as gr
 
+from demo.accessibility import NAME_PARTS
 from demo.settings import DemoSettings, on_space
 from demo.tab_about import about_rows, build_about, device_in_words
 from demo.tab_exemplar import ExemplarTab
@@ -28,6 +29,7 @@ def build(settings: DemoSettings) -> gr.Blocks:
                 single = SingleTab(settings)
             with gr.Tab("About", id="about"):
                 tables = build_about()
+        demo.load(None, js=NAME_PARTS, api_visibility="private")
         demo.load(about_rows, None, tables, queue=False, api_visibility="private")
         demo.unload(exemplar.leave)
         demo.unload(single.leave)

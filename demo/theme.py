@@ -31,6 +31,8 @@ THEME = themes.Base(
 
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container :is(button, input, textarea, [tabindex]):focus-visible {
+  outline: 2px solid var(--color-accent) !important; outline-offset: 1px; }
 #head { align-items: center; flex-wrap: nowrap; gap: 12px; }
 #head h1 { font-size: 1.35rem; font-weight: 650; letter-spacing: -0.01em; margin: 0; }
 #head p { margin: 0; color: var(--body-text-color-subdued); }

@@ -29,7 +29,11 @@ class UploadImage(gr.Image):
         if payload is not None and not path:
             raise gr.Error("The picture did not arrive as a file. Upload it again.", print_exception=False)
         if path:
-            check_megabytes(path, DemoSettings.from_environment().max_upload_megabytes)
+            try:
+                check_megabytes(path, DemoSettings.from_environment().max_upload_megabytes)
+            except gr.Error:
+                Path(path).unlink()  # it lies in gradio's cache and would stay there for `keep_minutes`
+                raise
         return path
 
 

@@ -12,7 +12,10 @@ def progress_line(text: str, share: float | None = None) -> str:
         text: what happens now.
         share: how much is done, 0..1; None leaves the bar away.
     """
-    bar = "" if share is None else f'<div class="bar"><div style="width:{100 * share:.1f}%"></div></div>'
+    bar = ""
+    if share is not None:
+        role = f'role="progressbar" aria-label="Progress" aria-valuenow="{100 * share:.0f}"'
+        bar = f'<div class="bar" {role}><div style="width:{100 * share:.1f}%"></div></div>'
     return f'<div class="progress-line"><span>{html.escape(text)}</span>{bar}</div>'
 
 
