@@ -32,7 +32,7 @@ def explain(error: Exception) -> gr.Error:
     if isinstance(error, ConversionError):
         return gr.Error(_beginning(str(error)), print_exception=False)
     if isinstance(error, DivergedError):
-        return gr.Error("The fine-tuning went astray. Try another seed, or fewer steps.", print_exception=False)
+        return gr.Error("The optimization went astray. Try another seed, or fewer steps.", print_exception=False)
     if isinstance(error, torch.OutOfMemoryError):
         return gr.Error("The device has no memory left for this run. Try again in a minute.", print_exception=False)
     number = uuid.uuid4().hex[:8]

@@ -12,12 +12,12 @@ from demo.devices import device_manager
 from demo.errors import in_plain_words
 from demo.events import HEAVY, LARGEST_SEED, PRIVATE
 from demo.pictures import Picture, file_name, read_upload
+from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings, on_zero_gpu
 from demo.single_layout import HINT, SingleLayout
 from demo.single_result import details, save, summary
 from demo.single_run import CHECKPOINT, Finished, Job, Progress, apply, train
 from demo.single_snippets import snippets_for
-from demo.single_store import TrainedPipelines
 from demo.stopping import StopFiles
 from demo.theme import show_result
 from demo.widgets import duration_in_words, progress_line
@@ -40,7 +40,7 @@ class SingleTab(SingleLayout):
     def __init__(self, settings: DemoSettings):
         self.settings = settings
         self.stop_files = StopFiles()
-        self.trained = TrainedPipelines(settings.keep_minutes * 60)
+        self.trained = SessionPipelines(settings.keep_minutes * 60)
         super().__init__(settings.max_minutes, _usual_preset())
         self._wire()
         self._publish()

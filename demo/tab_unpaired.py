@@ -13,8 +13,8 @@ from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
 from demo.events import HEAVY, PRIVATE
 from demo.pictures import for_screen
+from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings
-from demo.single_store import TrainedPipelines
 from demo.stopping import StopFiles
 from demo.theme import show_result
 from demo.unpaired_examples import examples_of
@@ -43,7 +43,7 @@ class UnpairedTab(UnpairedLayout):
         self.stop_files = StopFiles()
         self.checkpoints = usable_checkpoints("unpaired")
         self.examples = [example for entry in self.checkpoints for example in examples_of(entry)]
-        self.brought = TrainedPipelines(settings.keep_minutes * 60)
+        self.brought = SessionPipelines(settings.keep_minutes * 60)
         takes_own = settings.max_checkpoint_megabytes > 0
         super().__init__(self.checkpoints, self.examples, takes_own, settings.keep_minutes * 60)
         self._wire(takes_own)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from demo.session_pipelines import MOST, SessionPipelines
 from demo.single_layout import budgets
 from demo.single_result import details, save, summary
 from demo.single_run import Finished, Job, Progress, apply, gpu_seconds, train
 from demo.single_snippets import snippets_for
-from demo.single_store import MOST, TrainedPipelines
 from pipelines import SinCUTPipeline
 from pipelines.images.limits import ImageError
 from pipelines.images.provenance import read_record
@@ -128,14 +128,14 @@ def test_snippets_are_valid_code():
         assert ("stop_after=7," in snippets.client) is present
 
 
-def trained(store: TrainedPipelines, session: str) -> None:
+def trained(store: SessionPipelines, session: str) -> None:
     with store.new(session, "name") as folder:
         folder.mkdir(parents=True)
         (folder / "model_index.json").write_text("{}")
 
 
 def test_store_keeps_the_last_of_a_session_until_it_leaves():
-    store = TrainedPipelines(60)
+    store = SessionPipelines(60)
     trained(store, "a")
     first = store.of("a")
     trained(store, "a")
@@ -149,7 +149,7 @@ def test_store_keeps_the_last_of_a_session_until_it_leaves():
 
 
 def test_store_keeps_nothing_of_a_run_that_saved_nothing():
-    store = TrainedPipelines(60)
+    store = SessionPipelines(60)
     with store.new("a", "name") as folder:
         folder.mkdir(parents=True)
         (folder / "half").touch()
@@ -159,7 +159,7 @@ def test_store_keeps_nothing_of_a_run_that_saved_nothing():
 
 
 def test_store_is_bounded_in_number_and_in_time():
-    store = TrainedPipelines(60)
+    store = SessionPipelines(60)
     for session in range(MOST + 2):
         trained(store, str(session))
     kept = [session for session in range(MOST + 2) if str(session) in store._kept]

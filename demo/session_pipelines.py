@@ -1,4 +1,4 @@
-"""The pipelines that visitors have just trained: folders on the disk, a few of them, each for one visit."""
+"""The pipelines that visitors have just trained or brought: folders on the disk, a few of them, each for one visit."""
 
 import shutil
 import tempfile
@@ -14,8 +14,8 @@ from pipelines.images.limits import ImageError
 MOST = 20  # pipelines; beyond it the oldest is deleted
 
 
-class TrainedPipelines:
-    """Knows the last pipeline that each session trained.
+class SessionPipelines:
+    """Knows the last pipeline that each session trained or brought.
 
     Args:
         seconds: how long one is kept.
@@ -49,7 +49,7 @@ class TrainedPipelines:
         with self._lock:
             if session not in self._kept:
                 raise ImageError(
-                    "What was trained here is no longer kept; train again, or use the downloaded pipeline."
+                    "The pipeline of this visit is no longer kept; train or load it again, or use the download."
                 )
             return self._kept[session][0]
 
