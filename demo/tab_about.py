@@ -16,13 +16,13 @@ of the one find their counterparts in the other. Then the exemplar's colors move
 correspondence fine-tuning of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
 
 ### Unpaired
-A network that was trained on two piles of photographs, without pairs, redraws a photo of the one kind as the other: CUT of
-*Contrastive Learning for Unpaired Image-to-Image Translation* (Park et al., 2020), or FastCUT or CycleGAN.
+A network that was trained on two piles of photographs, without pairs, redraws a photo of the one kind as the other:
+CUT of *Contrastive Learning for Unpaired Image-to-Image Translation* (Park et al., 2020), or FastCUT or CycleGAN.
 
 ### Single image
 A small generator learns from crops of two pictures alone to turn the one into the other's kind: a painting into a
-photograph, say. It is SinCUT of *Contrastive Learning for Unpaired Image-to-Image Translation* (Park et al., 2020). What it
-learned can be kept, and works on other pictures of the same kind.
+photograph, say. It is SinCUT of *Contrastive Learning for Unpaired Image-to-Image Translation* (Park et al., 2020).
+What it learned can be kept, and works on other pictures of the same kind.
 
 Pictures stay on this machine and are deleted after a while. Code: Apache-2.0.
 """
