@@ -22,9 +22,7 @@ class PatchSampler(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(
-        self, channels: tuple[int, ...] = (3, 128, 256, 256, 256), embedding: int = 256, gain: float = 0.02
-    ):
+    def __init__(self, channels: tuple[int, ...] = (3, 128, 256, 256, 256), embedding: int = 256, gain: float = 0.02):
         super().__init__()
         self.mlps = nn.ModuleList(
             nn.Sequential(nn.Linear(width, embedding), nn.ReLU(), nn.Linear(embedding, embedding))
@@ -62,6 +60,4 @@ def sample_places(
         generator: a CPU generator.
         device: where the indices are needed.
     """
-    return [
-        torch.randperm(height * width, generator=generator)[:count].to(device) for height, width in sizes
-    ]
+    return [torch.randperm(height * width, generator=generator)[:count].to(device) for height, width in sizes]
