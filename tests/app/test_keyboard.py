@@ -67,6 +67,8 @@ def test_upload_start_stop_and_download(visit, keyboard, pictures):
     keyboard.press()
     visit.wait_for_text("#progress", r"Stopped after \d+ steps?")
     visit.page.wait_for_selector("#download:not([disabled])")
+    for place in ("picker", "found"):  # what they push down has its place then
+        visit.page.wait_for_function(f"document.querySelector('#{place} img')?.naturalWidth > 0")
     keyboard.go_to("download")
     with visit.page.expect_download() as download:
         keyboard.press()
