@@ -12,13 +12,15 @@ from pipelines.hub.registry import list_checkpoints
 if TYPE_CHECKING:
     from pipelines.base import TranslationPipeline
     from pipelines.cut.pipeline import CUTPipeline
+    from pipelines.deepi2i.pipeline import DeepI2IPipeline
     from pipelines.oeft.pipeline import OEFTPipeline
     from pipelines.sincut.pipeline import SinCUTPipeline
 
-__all__ = ["CUTPipeline", "OEFTPipeline", "SinCUTPipeline", "list_checkpoints", "load_pipeline"]
+__all__ = ["CUTPipeline", "DeepI2IPipeline", "OEFTPipeline", "SinCUTPipeline", "list_checkpoints", "load_pipeline"]
 
 _MODULES = {
     "CUTPipeline": "pipelines.cut.pipeline",
+    "DeepI2IPipeline": "pipelines.deepi2i.pipeline",
     "OEFTPipeline": "pipelines.oeft.pipeline",
     "SinCUTPipeline": "pipelines.sincut.pipeline",
 }

@@ -1,10 +1,13 @@
 """A registered network in another precision, compiled or not, without a change to the network itself."""
 
+from itertools import chain
 from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from torch import Tensor
+from torch import Tensor, nn
+
+from pipelines.networks.spectral_norm import fold_spectral_norm
 
 
 class WorkingCopies:
@@ -19,7 +22,7 @@ class WorkingCopies:
     def get(
         self, network: ModelMixin, device: torch.device, dtype: torch.dtype, *, compiled: bool = False
     ) -> ModelMixin:
-        """The network on `device` in `dtype`, channels-last, for inference.
+        """The network on `device` in `dtype`, channels-last, spectral norms divided out, for inference.
 
         Args:
             network: its class is made from a config; Accelerate's offload hooks on it stay behind.
@@ -27,7 +30,7 @@ class WorkingCopies:
             dtype: of the weights.
             compiled: whether `forward` is compiled, anew for every size of input.
         """
-        state = (network, [_stamp(weight) for weight in network.parameters()])
+        state = (network, [_stamp(weight) for weight in chain(network.parameters(), network.buffers())])
         if self._kept[0] != state:
             self._kept = (state, {})
         copies = self._kept[1]
@@ -42,11 +45,14 @@ def _stamp(weight: Tensor) -> tuple[int, int]:
 
 
 def _copy(network: ModelMixin, device: torch.device, dtype: torch.dtype, compiled: bool) -> Any:
+    config = {**network.config, "_use_default_values": []}  # diffusers lists arguments given by position there
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        copy: Any = type(network).from_config(network.config).eval().requires_grad_(False)
-    weights = {name: weight.to(device, dtype) for name, weight in network.state_dict().items()}
+        copy: Any = type(network).from_config(config).eval().requires_grad_(False)
+    # A copy of its own: spectral norms are divided out in place, in the precision of the network.
+    weights = {name: weight.to(device, copy=True) for name, weight in network.state_dict().items()}
     copy.load_state_dict(weights, assign=True)
-    copy.to(memory_format=torch.channels_last)
+    fold_spectral_norm(copy)
+    nn.Module.to(copy, dtype, memory_format=torch.channels_last)  # diffusers' own warns of nothing
     if compiled:
         copy.compile(dynamic=False)
     return copy

@@ -7,7 +7,7 @@ import diffusers.pipelines
 import pytest
 
 ROOT = Path(__file__).parents[2]
-METHODS = {"oeft", "cut", "sincut"}
+METHODS = {"oeft", "cut", "sincut", "deepi2i"}
 LAYERS = [
     {"hub"},
     {"images", "networks", "losses", "training", "metrics", "conversion"},

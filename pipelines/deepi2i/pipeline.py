@@ -1,0 +1,255 @@
+"""DeepI2I: translation of a picture into any of many classes (Wang et al.)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.deepi2i.adaptor import DeepI2IAdaptor
+from pipelines.deepi2i.class_names import read_class_names, resolve_classes
+from pipelines.deepi2i.encoder import DeepI2IEncoder
+from pipelines.deepi2i.level_factors import Factors, per_level
+from pipelines.deepi2i.output import DeepI2IOutput, join
+from pipelines.deepi2i.rendering import adapt, choose_batch_size, render
+from pipelines.deepi2i.square import Square, cut_out, describe, find_square
+from pipelines.hub.precision import fast_precision
+from pipelines.images.formats import ImageInput, ReadImage, read_images, resize, to_output
+from pipelines.images.output import check_output_type
+from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.working_copy import WorkingCopies
+
+LEVEL_WEIGHT = 0.1  # w_l of DeepI2I eq. 5
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class DeepI2IPipeline(TranslationPipeline):
+    """Translation into the classes of a class-conditional generator (DeepI2I sec. 3.1).
+
+    The encoder's features of the picture pass through the adaptor and are added to the generator's maps. The
+    registered networks are never changed: a call computes with copies in its precision, their spectral norms divided
+    out, which are kept until the weights change.
+
+    Args:
+        encoder: gives the picture's features.
+        adaptor: a sub-network for every level that is added; a part of the encoder's levels will do.
+        generator: a class-conditional generator.
+        class_names: of the generator's classes from 0 on; see `pipelines.deepi2i.class_names.read_class_names`. In the
+            config they stand by number, because a list would be taken for a component.
+        level_weights: w_l of eq. 5 by level; 0.1 where it is not given.
+
+    Raises:
+        ValueError: the networks do not fit together, or the names or weights do not fit them.
+    """
+
+    network_classes: ClassVar[dict[str, type]] = {
+        "DeepI2IEncoder": DeepI2IEncoder,
+        "DeepI2IAdaptor": DeepI2IAdaptor,
+        "BigGANGenerator": BigGANGenerator,
+    }
+    model_cpu_offload_seq = "encoder->adaptor->generator"
+
+    def __init__(
+        self,
+        encoder: DeepI2IEncoder,
+        adaptor: DeepI2IAdaptor,
+        generator: BigGANGenerator,
+        class_names: Sequence[str] | Mapping[str, str] | None = None,
+        level_weights: Mapping[str, float] | None = None,
+    ):
+        super().__init__()
+        _check_fit(encoder, adaptor, generator)
+        names = read_class_names(class_names, generator.config["num_classes"])
+        self.register_modules(encoder=encoder, adaptor=adaptor, generator=generator)
+        self.register_to_config(
+            class_names={str(number): name for number, name in enumerate(names)},
+            level_weights=per_level(level_weights, self._levels, name="level_weights", default=LEVEL_WEIGHT),
+        )
+        self._copies = {name: WorkingCopies() for name in ("encoder", "adaptor", "generator")}
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of their numbers."""
+        names = self.config["class_names"]
+        return [names[str(number)] for number in range(len(names))]
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: ImageInput | Sequence[ImageInput],
+        target_class: str | int | Iterable[str | int],
+        num_images_per_class: int = 1,
+        truncation: float = 1.0,
+        strength: Factors | None = None,
+        crop: Sequence[int] | None = None,
+        precision: str | None = None,
+        batch_size: int | None = None,
+        generator: torch.Generator | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> DeepI2IOutput | tuple:
+        """Translate pictures into classes; every result is a square of the checkpoint's resolution.
+
+        Args:
+            image: one picture, or a list, a folder, a batch; sizes may differ. See
+                `pipelines.images.formats.read_images` for what a picture may be.
+            target_class: a class by its name, its number or a part of its name alone; a list of these; or "all".
+            num_images_per_class: draws of the latent. They are the same for all pictures and classes; more draws
+                begin with those of fewer.
+            truncation: factor on the latents, 0 to 1: less is closer to the mean of the class.
+            strength: how much of the picture is added, as a factor on the checkpoint's level weights: one number,
+                one by level, or one a level from fine to coarse. None: 1.
+            crop: (left, top, side) in pixels of the square to translate; None: the largest one in the center.
+            precision: "fp32" or "bf16"; None: bf16 where the device computes faster in it.
+            batch_size: results that the generator makes at a time; a last batch is filled up to it, so that rounding
+                does not depend on how many there are. None: batches of even size, in bounded memory.
+            generator: source of the latents, on the CPU. None: a new one with a random seed.
+            output_type: "pil"; "np" for (B, H, W, 3) or "pt" for (B, 3, H, W) in [0, 1].
+            return_dict: False returns the output as a tuple.
+            callback_on_step_end: `callback(pipe, step, num_steps, tensors)` after every batch, counted from 0 through
+                all pictures; `tensors["images"]` holds its results, (B, 3, R, R) in [-1, 1], and
+                `tensors["class_ids"]` their classes, (B,). It may return `{"stop": True}`: the results so far are
+                returned.
+
+        Returns:
+            `DeepI2IOutput`: `.images`, `.classes`, `.class_ids`, `.notes`, `.arguments`.
+
+        Raises:
+            ImageError: a picture, the crop or the output type cannot be used; nothing is translated then.
+            UnknownClassError: a class is not there; the closest ones are named.
+            ValueError: another argument is out of its range.
+        """
+        check_output_type(output_type)
+        _check_count("num_images_per_class", num_images_per_class)
+        names = self.class_names
+        wanted = resolve_classes(target_class, names)
+        class_ids = [number for number in wanted for _ in range(num_images_per_class)]  # of one picture's results
+        arguments = self._decide(truncation, strength, crop, precision, batch_size, len(class_ids))
+        images = read_images(image)
+        squares = [find_square(source, crop) for source in images]
+
+        network = self._working_copy("generator", arguments)
+        latents = self._draw(num_images_per_class, generator).repeat(len(wanted), 1)  # [N, latent_dim]
+        embeddings = network.embedding(torch.tensor(class_ids, device=network.device))  # [N, embedding_dim]
+        num_steps = len(images) * math.ceil(len(class_ids) / arguments["batch_size"])
+        results, made_ids, notes = [], [], []
+        with self.progress_bar(total=num_steps) as progress:
+            batches = self._batches(images, squares, latents, embeddings, arguments)
+            for step, (index, first, pixels) in enumerate(batches):
+                ids = class_ids[first : first + len(pixels)]
+                results += to_output(pixels, output_type)
+                made_ids += ids
+                notes += [_notes(images[index], squares[index], arguments)] * len(ids)
+                progress.update()
+                tensors = {"images": pixels, "class_ids": torch.tensor(ids)}
+                if call_step_callback(callback_on_step_end, self, step, num_steps, tensors):
+                    break
+        self.maybe_free_model_hooks()
+        output = DeepI2IOutput(
+            images=join(results, output_type),
+            classes=[names[number] for number in made_ids],
+            class_ids=made_ids,
+            notes=notes,
+            arguments={
+                "target_class": [names[number] for number in wanted],
+                "num_images_per_class": num_images_per_class,
+                **arguments,
+            },
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _batches(
+        self, images: list[ReadImage], squares: list[Square], latents: Tensor, embeddings: Tensor, arguments: Mapping
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Index of the picture, number of its first result in the batch, and the batch, (B, 3, R, R) in [-1, 1]."""
+        encoder, adaptor, generator = (
+            self._working_copy(name, arguments) for name in ("encoder", "adaptor", "generator")
+        )
+        latents = (latents * arguments["truncation"]).to(generator.device, generator.dtype)
+        factors = {
+            int(level): weight * arguments["strength"][level] for level, weight in self.config["level_weights"].items()
+        }
+        for index, (image, square) in enumerate(zip(images, squares, strict=True)):
+            pixels = resize(cut_out(image, square), (encoder.config["resolution"],) * 2)
+            features = adapt(encoder, adaptor, pixels, factors)
+            first = 0
+            for batch in render(generator, latents, embeddings, features, arguments["batch_size"]):
+                yield index, first, batch
+                first += len(batch)
+
+    def _working_copy(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        dtype = PRECISIONS[arguments["precision"]]
+        return self._copies[name].get(getattr(self, name), self._execution_device, dtype)
+
+    def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """(count, latent_dim), one after the other, so that more of them begin with the same."""
+        if generator is None:
+            generator = torch.Generator()
+            generator.seed()
+        size = self.generator.config["latent_dim"]
+        return torch.stack([torch.randn(size, generator=generator) for _ in range(count)])
+
+    def _decide(
+        self,
+        truncation: float,
+        strength: Factors | None,
+        crop: Sequence[int] | None,
+        precision: str | None,
+        batch_size: int | None,
+        num_images: int,
+    ) -> dict[str, Any]:
+        """The arguments that decide about pixels, with what None stands for here."""
+        if isinstance(truncation, bool) or not isinstance(truncation, int | float) or not 0 <= truncation <= 1:
+            raise ValueError(f"`truncation` is {truncation!r}; a number from 0 to 1 is accepted.")
+        if precision is None:
+            precision = "bf16" if fast_precision(self._execution_device) is torch.bfloat16 else "fp32"
+        elif precision not in PRECISIONS:
+            raise ValueError(f"`precision` is {precision!r}; one of {', '.join(PRECISIONS)}, or None, is accepted.")
+        if batch_size is None:
+            batch_size = choose_batch_size(self.generator, PRECISIONS[precision], num_images)
+        else:
+            _check_count("batch_size", batch_size)
+        return {
+            "truncation": truncation,
+            "strength": per_level(strength, self._levels, name="strength", default=1.0),
+            "crop": None if crop is None else list(crop),
+            "precision": precision,
+            "batch_size": batch_size,
+        }
+
+    @property
+    def _levels(self) -> list[int]:
+        return sorted(self.adaptor.config["levels"], reverse=True)
+
+
+def _check_fit(encoder: DeepI2IEncoder, adaptor: DeepI2IAdaptor, generator: BigGANGenerator) -> None:
+    """Refuse networks that do not fit together."""
+    sizes = encoder.config["resolution"], generator.config["resolution"]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"`encoder` is for {sizes[0]} pixels and `generator` for {sizes[1]}; the same is accepted.")
+    config = adaptor.config
+    for level, before, after in zip(config["levels"], config["in_channels"], config["out_channels"], strict=True):
+        for name, channels, wanted in (
+            ("encoder", encoder.channels(), before),
+            ("generator", generator.channels(), after),
+        ):
+            if level not in channels:
+                raise ValueError(f"`adaptor` has level {level}; `{name}` has {', '.join(map(str, channels))}.")
+            if channels[level] != wanted:
+                raise ValueError(
+                    f"`adaptor` is for {wanted} channels of `{name}` at level {level}; it has {channels[level]}."
+                )
+
+
+def _check_count(name: str, count: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"`{name}` is {count!r}; a whole number above 0 is accepted.")
+
+
+def _notes(image: ReadImage, square: Square, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*image.notes, *describe(square, image), f"Computed in {arguments['precision']}.")
