@@ -15,19 +15,17 @@ from pipelines.cut.image_pool import ImagePool
 from pipelines.cut.networks import ResnetGenerator
 from pipelines.cut.training_config import CUTConfig
 from pipelines.cut.training_parts import (
-    autocast,
     build_discriminator,
     build_generator,
     build_optimizer,
-    load_states,
     set_learning_rate,
-    states,
     training_crops,
 )
 from pipelines.losses.gan import lsgan
 from pipelines.training.distributed import descend
 from pipelines.training.ema import EMA
 from pipelines.training.preview import sheet
+from pipelines.training.trainer_parts import autocast, load_states, states
 from pipelines.training.unpaired import Side, center_crops
 
 
@@ -86,7 +84,7 @@ class CycleGANTrainer:
         Returns:
             Losses by name; those of the two directions are summed.
         """
-        config, count, precision = self.config, len(real_a), autocast(self.config, self.accelerator.device)
+        config, count, precision = self.config, len(real_a), autocast(self.config.precision, self.accelerator.device)
         set_learning_rate(self.optimizers.values(), config, self.epoch)
         zero = real_a.new_zeros(())
 

@@ -14,13 +14,10 @@ from pipelines.cut.memory_bank import MemoryBank
 from pipelines.cut.networks import ResnetGenerator
 from pipelines.cut.training_config import CUTConfig
 from pipelines.cut.training_parts import (
-    autocast,
     build_discriminator,
     build_generator,
     build_optimizer,
-    load_states,
     set_learning_rate,
-    states,
     training_crops,
 )
 from pipelines.losses.gan import lsgan
@@ -29,6 +26,7 @@ from pipelines.networks.patch_sampler import PatchSampler, sample_places
 from pipelines.training.distributed import descend
 from pipelines.training.ema import EMA
 from pipelines.training.preview import sheet
+from pipelines.training.trainer_parts import autocast, load_states, states
 from pipelines.training.unpaired import Side, center_crops
 
 
@@ -114,7 +112,7 @@ class CUTTrainer:
         Returns:
             Losses by name.
         """
-        config, count, precision = self.config, len(real_a), autocast(self.config, self.accelerator.device)
+        config, count, precision = self.config, len(real_a), autocast(self.config.precision, self.accelerator.device)
         set_learning_rate(self.optimizers.values(), config, self.epoch)
         source = torch.cat([real_a, real_b]) if config.nce_identity else real_a
         with precision:
@@ -174,7 +172,7 @@ class CUTTrainer:
             where = (
                 places[number] if places else sample_places(sizes, config.num_patches, generator, queries[0].device)
             )
-            with autocast(config, self.accelerator.device):
+            with autocast(config.precision, self.accelerator.device):
                 embedded = self.sampler([features[part] for features in queries], where)
                 with torch.set_grad_enabled(not config.share_encoder):
                     wanted = self.key_sampler([features[part] for features in keys], where)

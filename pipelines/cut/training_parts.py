@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -59,22 +59,6 @@ def training_crops(
     if epoch > config.epochs:
         pictures = [resize_tensor(picture, config.crop_size, config.resize) for picture in pictures]
     return as_batch([crop_and_flip(picture, config.crop_size, generator) for picture in pictures], device)
-
-
-def autocast(config: CUTConfig, device: torch.device) -> torch.autocast:
-    """The precision of a run's network calls."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16", cache_enabled=False)
-
-
-def states(items: Mapping[str, Any]) -> dict[str, Any]:
-    """The `state_dict` of each item, by name."""
-    return {name: item.state_dict() for name, item in items.items()}
-
-
-def load_states(items: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    """Put back what `states` returned."""
-    for name, item in items.items():
-        item.load_state_dict(saved[name])
 
 
 def _initialized(network: nn.Module, config: CUTConfig) -> Any:

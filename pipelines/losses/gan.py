@@ -1,4 +1,4 @@
-"""Adversarial losses: least squares (CUT), non-saturating with R1 (SinCUT)."""
+"""Adversarial losses: least squares (CUT), non-saturating with R1 (SinCUT), hinge (BigGAN, DeepI2I)."""
 
 import torch
 import torch.nn.functional as F
@@ -45,3 +45,22 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3)).mean()
+
+
+def hinge_discriminator(logits: Tensor, real: bool) -> Tensor:
+    """Hinge loss of a discriminator (Lim & Ye, arXiv 1705.02894).
+
+    Args:
+        logits: any shape.
+        real: what they ought to say.
+
+    Returns:
+        The mean, a scalar: 0 for logits beyond 1 on the right side.
+    """
+    logits = logits.float()
+    return F.relu(1 - logits if real else 1 + logits).mean()
+
+
+def hinge_generator(logits: Tensor) -> Tensor:
+    """The generator's side of the hinge loss: the negative mean of its fakes' logits, a scalar."""
+    return -logits.float().mean()

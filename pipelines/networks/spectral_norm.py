@@ -77,6 +77,16 @@ class SNEmbedding(_SpectralNorm, nn.Embedding):
 
 
 @torch.no_grad()
+def power_iterate(layer: _SpectralNorm, steps: int = 30) -> None:
+    """Bring a layer's `u` up to date with weights that were put there, not trained."""
+    training = layer.training
+    layer.train()
+    for _ in range(steps):
+        layer.normalized_weight()
+    layer.train(training)
+
+
+@torch.no_grad()
 def fold_spectral_norm(module: nn.Module) -> None:
     """Divide all weights once and for all, in place: the layers are plain ones from then on, for inference.
 

@@ -1,0 +1,100 @@
+"""`python -m pipelines train biggan`: a class-conditional GAN, for DeepI2I to begin from."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+
+from pipelines.commands.class_folders import ClassFolders, add_data_options
+from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+
+OPTIONS = {
+    "steps": "of training",
+    "batch_size": "pictures a step, over all processes",
+    "resolution": "side of a picture in pixels: 32, 64 or 128",
+    "base_channels": "of the generator",
+    "discriminator_channels": "of the discriminator",
+    "max_channels": "no layer has more",
+    "latent_dim": "numbers drawn for a picture",
+    "embedding_dim": "of a class",
+    "attention_resolution": "map that self-attention works on; 0 for none",
+    "lr_generator": "learning rate of Adam",
+    "lr_discriminator": "learning rate of Adam",
+    "augmentation": "differentiable changes before the discriminator, or none",
+    "flip": "mirror half of the pictures",
+    "balanced": "every class equally often",
+    "ema_decay": "of the averaged generator, which is saved",
+    "precision": "bf16 or fp32",
+    "compile": "compile the networks first",
+    "seed": "of weights, order and draws",
+}
+
+
+def add_parser(methods) -> None:
+    """Add `train biggan`."""
+    from pipelines.training.gan_config import BigGANConfig
+
+    parser = methods.add_parser(
+        "biggan",
+        help="a class-conditional GAN, for DeepI2I to begin from",
+        description="Train BigGAN on folders of class folders. Writes OUTPUT/gan: generator, discriminator and "
+        "classes.json, which `train deepi2i --init OUTPUT/gan` begins from. The same command again goes on where it "
+        "stopped.",
+    )
+    add_data_options(parser)
+    parser.add_argument("--half", action="store_true", help="write the networks in half precision")
+    add_run_options(parser)
+    add_config_options(parser, BigGANConfig, OPTIONS)
+    parser.set_defaults(run_method=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and write the networks.
+
+    Returns:
+        0 when all steps are done, 130 when the run was stopped and saved.
+    """
+    from accelerate import Accelerator
+
+    from pipelines.hub.allocator import tune_allocator
+    from pipelines.training.gan import BigGANTrainer
+    from pipelines.training.gan_config import BigGANConfig
+    from pipelines.training.loop import train
+
+    config = config_from(args, BigGANConfig)
+    tune_allocator()
+    accelerator = Accelerator()
+    data = ClassFolders(args, config.resolution, accelerator)
+    trainer = BigGANTrainer(config, len(data.class_names), accelerator)
+    finished = train(
+        trainer,
+        data.batches(config, accelerator),
+        accelerator,
+        config={**_deciding(config), **data.record()},
+        steps=config.steps,
+        seed=config.seed,
+        **run_options(args),
+    )
+    if accelerator.is_main_process:
+        _write_result(args, trainer, data.class_names)
+        if finished < config.steps:
+            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
+    return 0 if finished >= config.steps else 130
+
+
+def _deciding(config) -> dict:
+    """The settings that a resumed run must share: all but how long it is."""
+    return {name: value for name, value in dataclasses.asdict(config).items() if name != "steps"}
+
+
+def _write_result(args: argparse.Namespace, trainer, class_names: list[str]) -> None:
+    folder = args.output / "gan"
+    networks = {"generator": trainer.result(), "discriminator": copy.deepcopy(trainer.discriminator)}
+    for name, network in networks.items():
+        (network.half() if args.half else network).save_pretrained(folder / name)
+    (folder / "classes.json").write_text(json.dumps(class_names, indent=1) + "\n", encoding="utf-8")
+    record = {"steps": trainer.steps_done, "config": dataclasses.asdict(trainer.config), "classes": class_names}
+    (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{folder}: generator and discriminator after {trainer.steps_done} steps")

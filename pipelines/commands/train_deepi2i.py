@@ -1,0 +1,162 @@
+"""`python -m pipelines train deepi2i`: many-class translation, from a pretrained GAN or from scratch."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands import UsageError, train_biggan
+from pipelines.commands.class_folders import ClassFolders, add_data_options
+from pipelines.commands.deepi2i_card import model_card
+from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+
+if TYPE_CHECKING:
+    from pipelines.deepi2i.trainer import DeepI2ITrainer
+    from pipelines.deepi2i.training_config import DeepI2IConfig
+    from pipelines.deepi2i.transfer import PretrainedGAN
+
+OPTIONS = {
+    "steps": "of training",
+    "batch_size": "pictures a step, over all processes",
+    "transfer": "what begins from --init; the others at random",
+    "levels": "resolutions that the adaptor connects",
+    "level_weights": "w_l, one a level",
+    "reconstruction_weights": "alpha_l, one a level",
+    "squared_reconstruction": "mean squared differences, as in the authors' code",
+    "adversarial": "hinge or log",
+    "adaptor_steps": "phase 1: adaptor and discriminator alone",
+    "train_encoder": "as well; it is frozen otherwise",
+    "freeze_statistics": "of frozen networks too",
+    "lr_generator": "learning rate of Adam",
+    "lr_discriminator": "learning rate of Adam, of encoder and adaptor too",
+    "augmentation": "differentiable changes before the discriminator, or none",
+    "flip": "mirror half of the pictures",
+    "balanced": "every class equally often",
+    "ema_decay": "of the averaged networks, which are saved",
+    "precision": "bf16 or fp32",
+    "compile": "compile the networks first",
+    "seed": "of weights, order and draws",
+}
+ARCHITECTURE = (
+    "resolution",
+    "base_channels",
+    "discriminator_channels",
+    "max_channels",
+    "latent_dim",
+    "embedding_dim",
+    "attention_resolution",
+)
+
+
+def add_parser(methods) -> None:
+    """Add `train deepi2i`."""
+    from pipelines.deepi2i.training_config import PRESETS, DeepI2IConfig
+    from pipelines.training.gan_config import BigGANConfig
+
+    parser = methods.add_parser(
+        "deepi2i",
+        help="translate pictures into any of many classes",
+        description="Train DeepI2I on folders of class folders, beginning from a GAN (`train biggan`, `convert biggan`) "
+        "or from a DeepI2I pipeline; --preset scratch begins at random. Writes a pipeline folder, OUTPUT/pipeline, that "
+        "DeepI2IPipeline.from_pretrained loads. The same command again goes on where it stopped.",
+    )
+    add_data_options(parser)
+    parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN or DeepI2I pipeline to begin from")
+    parser.add_argument("--preset", choices=PRESETS, default="transfer", help="settings to begin with")
+    parser.add_argument("--license", metavar="NAME", help="of the weights, for their model card, such as cc-by-4.0")
+    parser.add_argument("--half", action="store_true", help="write the networks in half precision")
+    add_run_options(parser)
+    add_config_options(parser, DeepI2IConfig, OPTIONS)
+    sizes = parser.add_argument_group("networks, without --init")
+    add_config_options(sizes, BigGANConfig, {name: train_biggan.OPTIONS[name] for name in ARCHITECTURE})
+    parser.set_defaults(run_method=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and write the pipeline.
+
+    Returns:
+        0 when all steps are done, 130 when the run was stopped and saved.
+
+    Raises:
+        UsageError: `--init` is missing or must not be there.
+    """
+    import torch
+    from accelerate import Accelerator
+
+    from pipelines.deepi2i.trainer import DeepI2ITrainer
+    from pipelines.deepi2i.training_config import PRESETS, DeepI2IConfig
+    from pipelines.deepi2i.transfer import begin, describe_rows
+    from pipelines.hub.allocator import tune_allocator
+    from pipelines.training.loop import train
+
+    config = config_from(args, DeepI2IConfig, PRESETS[args.preset])
+    tune_allocator()
+    accelerator = Accelerator()
+    pretrained = _pretrained(args, config)
+    resolution = pretrained.generator.config["resolution"]
+    data = ClassFolders(args, resolution, accelerator)
+    with torch.random.fork_rng():  # initial weights come from the config's seed
+        torch.manual_seed(config.seed)
+        networks = begin(config, pretrained, data.class_names)
+    if args.init and accelerator.is_main_process:
+        print(describe_rows(pretrained.class_names, data.class_names, pretrained.generator.config["num_classes"]))
+    trainer = DeepI2ITrainer(config, networks, data.train, accelerator, data.held_out)
+    finished = train(
+        trainer,
+        data.batches(config, accelerator),
+        accelerator,
+        config={
+            **{name: value for name, value in dataclasses.asdict(config).items() if name != "steps"},
+            **data.record(),
+            "init": str(args.init.resolve().name) if args.init else None,
+        },
+        steps=config.steps,
+        seed=config.seed,
+        **run_options(args),
+    )
+    if accelerator.is_main_process:
+        _write_result(args, trainer, data)
+        if finished < config.steps:
+            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
+    return 0 if finished >= config.steps else 130
+
+
+def _pretrained(args: argparse.Namespace, config: DeepI2IConfig) -> PretrainedGAN:
+    """What to begin from; for a run from scratch a GAN of random weights, which says how large the networks are."""
+    from pipelines.deepi2i.transfer import random_gan, read_pretrained
+    from pipelines.training.gan_config import BigGANConfig
+
+    sized = [name for name in ARCHITECTURE if name in vars(args)]
+    if args.init is None:
+        if "none" not in config.transfer:
+            raise UsageError("--init is missing: a folder of `train biggan`; or --preset scratch begins at random.")
+        return random_gan(config_from(args, BigGANConfig))
+    if sized:
+        raise UsageError(f"--{sized[0].replace('_', '-')} is given, but --init says how large the networks are.")
+    return read_pretrained(args.init)
+
+
+def _write_result(args: argparse.Namespace, trainer: DeepI2ITrainer, data: ClassFolders) -> None:
+    from pipelines.deepi2i.pipeline import DeepI2IPipeline
+
+    folder, networks = args.output / "pipeline", trainer.results()
+    if args.half:
+        for network in vars(networks).values():
+            network.half()
+    weights = {str(level): weight for level, weight in trainer.level_weights.items()}
+    pipe = DeepI2IPipeline(networks.encoder, networks.adaptor, networks.generator, data.class_names, weights)
+    pipe.save_pretrained(folder)
+    networks.discriminator.save_pretrained(args.output / "discriminator")
+    record = {
+        "steps": trainer.steps_done,
+        "pictures": len(data.train.labels),
+        "held_out": len(data.held_out.labels),
+        "config": dataclasses.asdict(trainer.config),
+    }
+    (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(model_card(folder.resolve(), args, record, data.class_names), encoding="utf-8")
+    print(f"{folder}: the networks after {trainer.steps_done} steps")

@@ -1,0 +1,228 @@
+"""Training DeepI2I, from a pretrained GAN or from scratch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+
+from pipelines.deepi2i.losses import reconstruction
+from pipelines.deepi2i.training_config import DeepI2IConfig
+from pipelines.deepi2i.transfer import DeepI2INetworks
+from pipelines.losses.gan import hinge_discriminator, hinge_generator, nonsaturating
+from pipelines.training.datasets import ImageSet
+from pipelines.training.diff_augment import DiffAugment
+from pipelines.training.distributed import descend
+from pipelines.training.ema import EMA
+from pipelines.training.gan import adam, as_pictures, collect_statistics
+from pipelines.training.preview import sheet
+from pipelines.training.trainer_parts import autocast, load_states, states
+
+PREVIEW_INPUTS, PREVIEW_CLASSES = 10, 5
+
+
+class DeepI2ITrainer:
+    """Trains by the conditional adversarial loss and reconstruction (DeepI2I eq. 1-4); driven by `training/loop.py`.
+
+    Phase 1 trains adaptor and discriminator, phase 2 the generator too; the encoder is frozen unless the config says
+    otherwise. Batch statistics are those of one process's share of the batch.
+
+    Args:
+        config: see `DeepI2IConfig`.
+        networks: to train; see `pipelines.deepi2i.transfer.begin`.
+        pictures: to train on; the batch statistics of the averaged generator are those of their translations.
+        accelerator: decides device and processes.
+        shown: pictures of the previews; None previews those to train on.
+    """
+
+    def __init__(
+        self,
+        config: DeepI2IConfig,
+        networks: DeepI2INetworks,
+        pictures: ImageSet,
+        accelerator: Accelerator,
+        shown: ImageSet | None = None,
+    ):
+        self.config, self.accelerator, self.pictures, self.shown = config, accelerator, pictures, shown or pictures
+        self.encoder, self.adaptor = networks.encoder, networks.adaptor
+        self.generator, self.discriminator = networks.generator, networks.discriminator
+        self.networks: dict[str, nn.Module] = vars(networks).copy()
+        rates = {"generator": config.lr_generator}
+        for network in self.networks.values():
+            network.to(accelerator.device, memory_format=torch.channels_last)
+        self.optimizers = {
+            name: adam(network, rates.get(name, config.lr_discriminator), config)
+            for name, network in self.networks.items()
+            if name != "encoder" or config.train_encoder
+        }
+        followed = [name for name in self.optimizers if name != "discriminator"]
+        self.averages = {name: EMA(self.networks[name], config.ema_decay) for name in followed}
+        self.level_weights = dict(zip(config.levels, config.level_weights, strict=True))
+        self.reconstruction_weights = dict(zip(config.levels, config.reconstruction_weights, strict=True))
+        self.num_classes = self.generator.config["num_classes"]
+        self.steps_done = 0
+        compiled = torch.compile if config.compile else _as_it_is
+        self._encode, self._features = compiled(self.encoder.forward), compiled(self.discriminator.trunk.forward)
+        self._generate = compiled(self.generator.forward)
+
+    @property
+    def phase(self) -> int:
+        """1: adaptor and discriminator are trained; 2: the generator too."""
+        return 1 if self.steps_done < self.config.adaptor_steps else 2
+
+    def step(self, batch: dict[str, Any]) -> dict[str, float]:
+        """One step of each network on `{"image": (B, 3, H, W) uint8, "label": (B,), "generator"}`; losses by name.
+
+        The pictures are the discriminator's real ones, and, in another order, the sources of the translations.
+        """
+        config, source, device = self.config, batch["generator"], self.accelerator.device
+        real = as_pictures(batch["image"], source if config.flip else None, device)
+        count = len(real)
+        losses = self.optimize(
+            real,
+            batch["label"].to(device),
+            real.roll(1, dims=0),
+            torch.randint(self.num_classes, (count,), generator=source).to(device),
+            torch.randn(count, self.generator.config["latent_dim"], generator=source).to(device),
+            *(DiffAugment.draw(config.augmentation, count, real.shape[-1], source, device) for _ in range(2)),
+        )
+        for name, average in self.averages.items():
+            average.update(self.networks[name])
+        self.steps_done += 1
+        return losses
+
+    def optimize(
+        self,
+        real: Tensor,
+        real_labels: Tensor,
+        sources: Tensor,
+        labels: Tensor,
+        latent: Tensor,
+        augment_real: DiffAugment,
+        augment_fake: DiffAugment,
+    ) -> dict[str, float]:
+        """One step of the discriminator, then one of what is trained against it.
+
+        Args:
+            real: (B, 3, H, W) in [-1, 1].
+            real_labels: their classes, (B,).
+            sources: pictures to translate, (B, 3, H, W).
+            labels: classes to translate them into, (B,).
+            latent: (B, latent_dim).
+            augment_real: what happens to `real` before the discriminator.
+            augment_fake: what happens to sources and translations before it, to both alike.
+
+        Returns:
+            Losses by name.
+        """
+        config, count = self.config, len(real)
+        self._set_modes()
+        with autocast(config.precision, self.accelerator.device):
+            with torch.set_grad_enabled(config.train_encoder):
+                encoded = self._encode(sources)
+            added = weighted(self.adaptor(encoded), self.level_weights)
+            fake = augment_fake(self._generate(latent, self.generator.embedding(labels), added).float())
+
+        self.discriminator.requires_grad_(True)
+        with autocast(config.precision, self.accelerator.device):
+            features = self._features(torch.cat([augment_real(real), fake.detach()]))
+            judged = self.discriminator.judge(features, torch.cat([real_labels, labels]))
+        loss_real = self._judged(judged[:count], real=True)
+        loss_fake = self._judged(judged[count:], real=False)
+        descend(self.accelerator, loss_real + loss_fake, [self.optimizers["discriminator"]])
+
+        self.discriminator.requires_grad_(False)
+        with autocast(config.precision, self.accelerator.device):
+            with torch.no_grad():
+                wanted = self._features(augment_fake(sources))
+            features = self._features(fake)
+            logits = self.discriminator.judge(features, labels)
+        adversarial = hinge_generator(logits) if config.adversarial == "hinge" else nonsaturating(logits, real=True)
+        kept = reconstruction(wanted, features, self.reconstruction_weights, squared=config.squared_reconstruction)
+        trained = [
+            optimizer
+            for name, optimizer in self.optimizers.items()
+            if name != "discriminator" and (name != "generator" or self.phase == 2)
+        ]
+        descend(self.accelerator, adversarial + kept, trained)
+        record = {"d_real": loss_real, "d_fake": loss_fake, "adversarial": adversarial, "reconstruction": kept}
+        values = torch.stack([value.detach() for value in record.values()]).tolist()  # one wait for a GPU
+        return dict(zip(record, values, strict=True))
+
+    def _set_modes(self) -> None:
+        """What is frozen in this phase gets no gradients and, with `freeze_statistics`, keeps its statistics."""
+        frozen = {"encoder": not self.config.train_encoder, "generator": self.phase == 1}
+        for name, network in self.networks.items():
+            still = frozen.get(name, False)
+            network.train(not (still and self.config.freeze_statistics))
+            network.requires_grad_(not still)
+
+    def _judged(self, logits: Tensor, real: bool) -> Tensor:
+        return (hinge_discriminator if self.config.adversarial == "hinge" else nonsaturating)(logits, real)
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> Image.Image:
+        """Pictures in the top row; a row for each of some classes below, by the averaged networks."""
+        del batch
+        networks, device = self.results(), self.accelerator.device
+        generator = networks.generator
+        places = torch.linspace(0, len(self.shown.images) - 1, min(PREVIEW_INPUTS, len(self.shown.images))).long()
+        images = as_pictures(self.shown.images[places], None, device)
+        added = weighted(networks.adaptor(networks.encoder(images)), self.level_weights)
+        latent = torch.randn(1, generator.config["latent_dim"], generator=torch.Generator().manual_seed(0))
+        latent = latent.expand(len(images), -1).to(device)
+        rows = [images]
+        for label in torch.linspace(0, self.num_classes - 1, min(PREVIEW_CLASSES, self.num_classes)).long():
+            embedding = generator.embedding(label.to(device)).expand(len(images), -1)
+            rows.append(generator(latent, embedding, added))
+        return sheet(rows)
+
+    @torch.no_grad()
+    def results(self) -> DeepI2INetworks:
+        """Copies of all networks, averages where there are such, ready for inference."""
+        followed = {name: average.module for name, average in self.averages.items()}
+        networks = DeepI2INetworks(**copy.deepcopy({**self.networks, **followed}))
+        for network in vars(networks).values():
+            network.eval().requires_grad_(False)
+
+        def generate(source: torch.Generator) -> Tensor:
+            count, generator = self.config.batch_size, networks.generator
+            places = torch.randint(len(self.pictures.images), (count,), generator=source)
+            images = as_pictures(self.pictures.images[places], None, self.accelerator.device)
+            latent = torch.randn(count, generator.config["latent_dim"], generator=source).to(images.device)
+            labels = torch.randint(self.num_classes, (count,), generator=source).to(images.device)
+            added = weighted(networks.adaptor(networks.encoder(images)), self.level_weights)
+            return generator(latent, generator.embedding(labels), added)
+
+        collect_statistics(networks.generator, generate)
+        return networks
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimizers, averages and step count."""
+        return {
+            "networks": states(self.networks),
+            "optimizers": states(self.optimizers),
+            "averages": states(self.averages),
+            "steps_done": self.steps_done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        load_states(self.networks, state["networks"])
+        load_states(self.optimizers, state["optimizers"])
+        load_states(self.averages, state["averages"])
+        self.steps_done = state["steps_done"]
+
+
+def weighted(features: Mapping[int, Tensor], weights: Mapping[int, float]) -> dict[int, Tensor]:
+    """Every level times its weight w_l (DeepI2I eq. 5)."""
+    return {level: weights[level] * each for level, each in features.items()}
+
+
+def _as_it_is(function):
+    return function

@@ -1,0 +1,180 @@
+"""Training BigGAN: a generator of every class of a picture folder, and its discriminator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+
+from pipelines.losses.gan import hinge_discriminator, hinge_generator
+from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from pipelines.training.diff_augment import DiffAugment
+from pipelines.training.distributed import descend
+from pipelines.training.ema import EMA
+from pipelines.training.gan_config import BigGANConfig
+from pipelines.training.preview import sheet
+from pipelines.training.trainer_parts import autocast, load_states, states
+
+STATISTICS_BATCHES = 32
+PREVIEW_CLASSES, PREVIEW_DRAWS = 12, 4
+
+
+class BigGANTrainer:
+    """Trains generator and projection discriminator with the hinge loss; driven by `training/loop.py`.
+
+    Batch statistics are those of one process's share of the batch.
+
+    Args:
+        config: see `BigGANConfig`.
+        num_classes: labels are below it.
+        accelerator: decides device and processes.
+    """
+
+    def __init__(self, config: BigGANConfig, num_classes: int, accelerator: Accelerator):
+        self.config, self.num_classes, self.accelerator = config, num_classes, accelerator
+        with torch.random.fork_rng():  # initial weights come from the config's seed, the global state stays
+            torch.manual_seed(config.seed)
+            self.generator = BigGANGenerator(
+                config.resolution,
+                config.base_channels,
+                num_classes,
+                config.latent_dim,
+                config.embedding_dim,
+                config.attention_resolution,
+                config.max_channels,
+            )
+            self.discriminator = BigGANDiscriminator(
+                config.resolution,
+                config.discriminator_channels,
+                num_classes,
+                config.attention_resolution,
+                config.max_channels,
+            )
+        self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        for network in self.networks.values():
+            network.to(accelerator.device, memory_format=torch.channels_last).train()
+        self.optimizers = {
+            name: adam(network, rate, config)
+            for (name, network), rate in zip(
+                self.networks.items(), (config.lr_generator, config.lr_discriminator), strict=True
+            )
+        }
+        self.ema = EMA(self.generator, config.ema_decay)
+        self.steps_done = 0
+        compiled = torch.compile if config.compile else _as_it_is
+        self._generate = compiled(self.generator.forward)
+        self._judge = compiled(self.discriminator.forward)
+
+    def step(self, batch: dict[str, Any]) -> dict[str, float]:
+        """One step of each network on `{"image": (B, 3, H, W) uint8, "label": (B,), "generator"}`; losses by name."""
+        config, source, device = self.config, batch["generator"], self.accelerator.device
+        real = as_pictures(batch["image"], source if config.flip else None, device)
+        real_labels, count = batch["label"].to(device), len(batch["label"])
+        latent = torch.randn(count, config.latent_dim, generator=source).to(device)
+        labels = torch.randint(self.num_classes, (count,), generator=source).to(device)
+        seen, fake_seen = (
+            DiffAugment.draw(config.augmentation, count, config.resolution, source, device) for _ in range(2)
+        )
+        precision = autocast(config.precision, device)
+        with precision:
+            fake = fake_seen(self._generate(latent, self.generator.embedding(labels)).float())
+
+        self.discriminator.requires_grad_(True)
+        with precision:
+            judged = self._judge(torch.cat([seen(real), fake.detach()]), torch.cat([real_labels, labels]))
+        loss_real = hinge_discriminator(judged[:count], real=True)
+        loss_fake = hinge_discriminator(judged[count:], real=False)
+        descend(self.accelerator, loss_real + loss_fake, [self.optimizers["discriminator"]])
+
+        self.discriminator.requires_grad_(False)
+        with precision:
+            loss = hinge_generator(self._judge(fake, labels))
+        descend(self.accelerator, loss, [self.optimizers["generator"]])
+        self.ema.update(self.generator)
+        self.steps_done += 1
+        values = torch.stack([loss_real.detach(), loss_fake.detach(), loss.detach()]).tolist()
+        return dict(zip(("d_real", "d_fake", "g"), values, strict=True))
+
+    @torch.no_grad()
+    def preview(self, batch: dict[str, Any]) -> Image.Image:
+        """A column for each of some classes, drawn by the averaged generator."""
+        del batch
+        generator = self.result()
+        source = torch.Generator().manual_seed(0)
+        shown = torch.linspace(0, self.num_classes - 1, min(PREVIEW_CLASSES, self.num_classes)).long()
+        embedding = generator.embedding(shown.to(self.accelerator.device))
+        rows = []
+        for _ in range(PREVIEW_DRAWS):
+            latent = torch.randn(len(shown), self.config.latent_dim, generator=source)
+            rows.append(generator(latent.to(self.accelerator.device), embedding))
+        return sheet(rows)
+
+    def result(self) -> BigGANGenerator:
+        """A copy of the averaged generator, with batch statistics of its own."""
+        generator, device = copy.deepcopy(self.ema.module), self.accelerator.device
+
+        def generate(source: torch.Generator) -> Tensor:
+            latent = torch.randn(self.config.batch_size, self.config.latent_dim, generator=source).to(device)
+            labels = torch.randint(self.num_classes, (len(latent),), generator=source).to(device)
+            return generator(latent, generator.embedding(labels))
+
+        collect_statistics(generator, generate)
+        return generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimizers, average and step count."""
+        return {
+            "networks": states(self.networks),
+            "optimizers": states(self.optimizers),
+            "ema": self.ema.state_dict(),
+            "steps_done": self.steps_done,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        load_states(self.networks, state["networks"])
+        load_states(self.optimizers, state["optimizers"])
+        self.ema.load_state_dict(state["ema"])
+        self.steps_done = state["steps_done"]
+
+
+def adam(network: nn.Module, rate: float, config: Any) -> torch.optim.Adam:
+    """Adam for all weights of a network, as BigGAN and DeepI2I have it."""
+    return torch.optim.Adam(network.parameters(), rate, (config.beta1, config.beta2), config.adam_epsilon, fused=True)
+
+
+def as_pictures(images: Tensor, flips: torch.Generator | None, device: torch.device) -> Tensor:
+    """(B, 3, H, W) uint8 to [-1, 1], channels last; with a generator half of them are mirrored by chance."""
+    pictures = images.to(device).float() / 127.5 - 1
+    if flips is not None:
+        mirrored = (torch.rand(len(images), 1, 1, 1, generator=flips) < 0.5).to(device)
+        pictures = torch.where(mirrored, pictures.flip(-1), pictures)
+    return pictures.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def collect_statistics(generator: nn.Module, generate: Callable[[torch.Generator], object]) -> None:
+    """Give a generator the batch statistics of its own weights, in place; it is in evaluation mode afterwards.
+
+    An averaged generator has the running statistics of the one it follows, which are not its own ("standing
+    statistics": BigGAN, arXiv 1809.11096, appendix B).
+
+    Args:
+        generator: to put right.
+        generate: runs it on a batch, which it draws from the generator of random numbers that it is given. The draws
+            are always the same.
+    """
+    source = torch.Generator().manual_seed(0)
+    generator.train()
+    for _ in range(STATISTICS_BATCHES):
+        generate(source)
+    generator.eval()
+
+
+def _as_it_is(function):
+    return function

@@ -1,0 +1,63 @@
+"""Settings of `train biggan`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.training.diff_augment import KINDS
+
+
+@dataclass(frozen=True)
+class BigGANConfig:
+    """How a class-conditional GAN is trained. Where BigGAN names a value, the comment does; sizes are ours.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    steps: int = 20_000
+    batch_size: int = 48  # BigGAN: 2048; DeepI2I trains on from it with 32
+    resolution: int = 64
+    base_channels: int = 16  # BigGAN at 128 pixels: 96
+    discriminator_channels: int = 32  # BigGAN: as the generator
+    max_channels: int = 128  # BigGAN: no limit
+    latent_dim: int = 80  # BigGAN at 128 pixels: 120
+    embedding_dim: int = 64  # BigGAN: 128
+    attention_resolution: int = 16  # BigGAN at 128 pixels: 64
+    lr_generator: float = 1e-4  # BigGAN at 128 pixels: 1e-4 (batch 256 in the reference implementation)
+    lr_discriminator: float = 4e-4  # the same: 4e-4
+    beta1: float = 0.0
+    beta2: float = 0.999
+    adam_epsilon: float = 1e-6
+    augmentation: tuple[str, ...] = KINDS  # of the discriminator's pictures; not in the paper
+    flip: bool = True
+    balanced: bool = True  # every class equally often, however many pictures it has
+    ema_decay: float = 0.999  # BigGAN: 0.9999, for 150,000 steps
+    precision: str = "bf16"
+    compile: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "base_channels", "discriminator_channels", "max_channels", "latent_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        check_adversarial(self)
+
+
+def check_adversarial(config) -> None:
+    """Refuse values that BigGAN's and DeepI2I's trainers share.
+
+    Raises:
+        ValueError: with the field, its value and what is accepted.
+    """
+    for name in ("lr_generator", "lr_discriminator"):
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} is {getattr(config, name):g}; it must be above 0")
+    for name in ("beta1", "beta2", "ema_decay"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} is {getattr(config, name):g}; it must be at least 0 and below 1")
+    unknown = [kind for kind in config.augmentation if kind not in (*KINDS, "none")]
+    if unknown:
+        raise ValueError(f"augmentation names {unknown[0]!r}; it must be some of {', '.join(KINDS)}, or none")
+    if config.precision not in ("bf16", "fp32"):
+        raise ValueError(f"precision is {config.precision!r}; it must be bf16 or fp32")
