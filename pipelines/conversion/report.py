@@ -22,6 +22,7 @@ def load_strictly(
     *,
     names: Mapping[str, str] = _NO_RENAMING,
     constants: Mapping[str, Tensor] = _NO_CONSTANTS,
+    own: Mapping[str, Tensor] = _NO_CONSTANTS,
 ) -> None:
     """Load the weights of a file into a network, all of them or none.
 
@@ -32,13 +33,14 @@ def load_strictly(
         names: the file's name for each weight of the network that is called something else there.
         constants: tensors by the file's names that the network computes itself, such as blur filters: the file must
             hold them with just these values.
+        own: values by the network's names that no file has to bring.
 
     Raises:
         ConversionError: tensors are missing, unexpected, misshapen, no floating-point numbers, not finite, or
             constants of other values; the message lists all of them, by the file's names, with their shapes.
     """
-    own = module.state_dict()
-    targets = {names.get(key, key): value for key, value in own.items()}
+    taken = {key: value for key, value in module.state_dict().items() if key not in own}
+    targets = {names.get(key, key): value for key, value in taken.items()}
     weights = {key: state[key].to(target.dtype) for key, target in targets.items() if _fits(state.get(key), target)}
     constants_found = {key: state[key] for key, value in constants.items() if _fits(state.get(key), value)}
     expected = {**targets, **constants}
@@ -68,9 +70,8 @@ def load_strictly(
     }
     if any(problems.values()):
         raise ConversionError(_report(problems, f"{source_name} does not fit {type(module).__name__}"))
-    module.load_state_dict(
-        {key: weights[names.get(key, key)].clone(memory_format=torch.contiguous_format) for key in own}, assign=True
-    )
+    loaded = {key: weights[names.get(key, key)].clone(memory_format=torch.contiguous_format) for key in taken}
+    module.load_state_dict({**loaded, **own}, assign=True)
 
 
 def check_finite(module: nn.Module, source_name: str) -> None:
