@@ -46,6 +46,33 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         ConversionError: there is no such file, or it is damaged, too large, or holds something else.
     """
     path = Path(path)
+    state, size = _read(path)
+    return _only_tensors(state, path.name, size)
+
+
+def read_networks(path: str | Path) -> dict[str, dict[str, Tensor]]:
+    """Read the weights of several networks that one file holds by name, as `read_state_dict` reads those of one.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The state dict of every network by the name in the file; states of optimizers are left out.
+
+    Raises:
+        ConversionError: there is no such file, or it is damaged, too large, or holds something else.
+    """
+    path = Path(path)
+    state, size = _read(path)
+    entries = dict(dict.items(state)) if isinstance(state, dict) else {}
+    if not entries or not all(isinstance(key, str) and isinstance(value, dict) for key, value in entries.items()):
+        raise ConversionError(f"{path.name} does not hold several networks by name, each with its state_dict().")
+    networks = {key: value for key, value in entries.items() if not _is_optimizer(value)}
+    return {key: _only_tensors(value, f"`{key}` of {path.name}", size) for key, value in networks.items()}
+
+
+def _read(path: Path) -> tuple[Any, int]:
+    """What the file holds, which may be anything that torch can read without running code, and its size in bytes."""
     name = path.name
     if path.is_dir():
         raise ConversionError(_folder_message(path))
@@ -64,15 +91,17 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     if start.startswith(_ZIP):
         _check_zip(path, size)
-        state = _torch_load(path)
-    elif start.startswith(_PICKLE):
+        return _torch_load(path), size
+    if start.startswith(_PICKLE):
         _check_legacy(path, size, start)
-        state = _torch_load(path)
-    elif start[8:9] == b"{":
-        state = _load_safetensors(path)
-    else:
-        raise ConversionError(f"{name} is {_other_kind(start)}.")
-    return _only_tensors(state, name, size)
+        return _torch_load(path), size
+    if start[8:9] == b"{":
+        return _load_safetensors(path), size
+    raise ConversionError(f"{name} is {_other_kind(start)}.")
+
+
+def _is_optimizer(state: dict[str, Any]) -> bool:
+    return {"state", "param_groups"} <= dict.keys(state)
 
 
 def _check_zip(path: Path, size: int) -> None:
@@ -135,7 +164,7 @@ def _only_tensors(state: Any, name: str, size: int) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise ConversionError(f"{name} holds a {type(state).__name__}, not the state_dict() of a network.")
     state = dict(dict.items(state))  # a pickle may give its dict attributes, such as another `items`
-    if {"state", "param_groups"} <= state.keys():
+    if _is_optimizer(state):
         raise ConversionError(f"{name} is the state of an optimizer: give the file of the generator.")
     others = [f"{key!r} ({type(value).__name__})" for key, value in state.items() if not isinstance(value, Tensor)]
     if others or not all(isinstance(key, str) for key in state):

@@ -1,0 +1,286 @@
+"""StyleGAN: generator of styled blocks, and discriminator (Karras et al., arXiv 1812.04948).
+
+Both work at their full resolution: the fading-in of progressive growing is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from pipelines.networks.stylegan2_blocks import leaky_relu
+from pipelines.networks.stylegan_blocks import (
+    DownBlock,
+    ScaledConv2d,
+    ScaledLinear,
+    StyledBlock,
+    append_deviation,
+    pixel_norm,
+)
+
+START = 4  # pixels: where the generator begins and the discriminator ends
+WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # of the paper, from 4 to 256 pixels
+
+Condition = tuple[Tensor, Tensor | None]  # of one block: its two styles, (B, 2, latent_dim), and its noise
+
+
+class StyleGANGenerator(ModelMixin, ConfigMixin):
+    """Latent to picture: a mapping to styles, which modulate every layer of a synthesis that begins with a constant.
+
+    It can be left and entered at every resolution: `start`, `run` and `finish` turn styles into a picture.
+
+    Args:
+        widths: channels at 4, 8, 16 ... pixels; the last is the picture's resolution.
+        latent_dim: of latents and styles.
+        mapping_layers: fully connected layers between the two.
+
+    Attributes:
+        mean_style: (latent_dim,), what truncation pulls towards; see `estimate_mean_style`.
+    """
+
+    mean_style: Tensor
+
+    @register_to_config
+    def __init__(self, widths: Sequence[int] = WIDTHS, latent_dim: int = 512, mapping_layers: int = 8):
+        super().__init__()
+        self.mapping = nn.ModuleList(ScaledLinear(latent_dim, latent_dim) for _ in range(mapping_layers))
+        self.register_buffer("mean_style", torch.zeros(latent_dim))
+        self.constant = nn.Parameter(torch.ones(1, widths[0], START, START))
+        self.blocks = nn.ModuleList(
+            StyledBlock(before, after, latent_dim) for before, after in zip([None, *widths], widths, strict=False)
+        )
+        self.head = ScaledConv2d(widths[-1], 3, 1)
+
+    @property
+    def num_styles(self) -> int:
+        """Two for every resolution: 14 at 256 pixels."""
+        return 2 * len(self.blocks)
+
+    def channels(self) -> dict[int, int]:
+        """Channels of the hidden map at every resolution from 4 up."""
+        return _by_resolution(self.config["widths"])
+
+    def forward(
+        self,
+        latent: Tensor,
+        features: Mapping[int, Tensor] | None = None,
+        noise: Mapping[int, Tensor] | None = None,
+        truncation: float = 1.0,
+    ) -> Tensor:
+        """A picture of every latent.
+
+        Args:
+            latent: (B, latent_dim), normally distributed.
+            features: see `synthesize`.
+            noise: see `start`.
+            truncation: see `style`.
+
+        Returns:
+            (B, 3, resolution, resolution); trained towards [-1, 1], but nothing keeps it there.
+        """
+        return self.synthesize(self.style(latent, truncation), features, noise)
+
+    def style(self, latent: Tensor, truncation: float = 1.0) -> Tensor:
+        """The styles of latents, the same for every layer.
+
+        Args:
+            latent: (B, latent_dim).
+            truncation: how far to go from the mean style towards the latent's, 0 to 1 (appendix B, psi).
+
+        Returns:
+            (B, num_styles, latent_dim). Layers may be replaced by those of other latents, see `mix_styles`.
+        """
+        style = pixel_norm(latent)
+        for layer in self.mapping:
+            style = leaky_relu(layer(style))
+        if truncation != 1:
+            style = torch.lerp(self.mean_style, style, truncation)
+        return style[:, None].expand(-1, self.num_styles, -1)
+
+    def synthesize(
+        self, styles: Tensor, features: Mapping[int, Tensor] | None = None, noise: Mapping[int, Tensor] | None = None
+    ) -> Tensor:
+        """Styles to pictures.
+
+        Args:
+            styles: (B, num_styles, latent_dim).
+            features: added to the hidden map of their resolution: (B, channels, resolution, resolution).
+            noise: see `start`.
+
+        Returns:
+            As `forward`.
+        """
+        hidden, conditions = self.start(styles, noise)
+        return self.finish(self.run(hidden, conditions, features=features))
+
+    def start(self, styles: Tensor, noise: Mapping[int, Tensor] | None = None) -> tuple[Tensor, list[Condition]]:
+        """The map at 4 pixels, and what the blocks behind it need.
+
+        Args:
+            styles: (B, num_styles, latent_dim).
+            noise: by resolution from 4 up: (B, 1, resolution, resolution) for both layers of it, or (B, 2, ...) for
+                each its own; resolutions that are left out have none. See `draw_noise`.
+
+        Returns:
+            (B, C, 4, 4), and styles and noise of every block behind the first.
+        """
+        noise = noise or {}
+        resolutions = self.channels()
+        pairs = styles.unflatten(1, (-1, 2)).unbind(1)
+        first, *others = [(pair, noise.get(size)) for pair, size in zip(pairs, resolutions, strict=True)]
+        constant = self.constant.repeat(len(styles), 1, 1, 1)
+        return self.blocks[0](constant.contiguous(memory_format=torch.channels_last), *first), others
+
+    def run(
+        self,
+        hidden: Tensor,
+        conditions: Sequence[Condition],
+        start: int = START,
+        stop: int | None = None,
+        features: Mapping[int, Tensor] | None = None,
+    ) -> Tensor:
+        """From the map at one resolution to the map at another.
+
+        Args:
+            hidden: (B, channels, start, start).
+            conditions: all of them, as `start` returns them.
+            start: resolution of `hidden`.
+            stop: resolution to end at; None: the picture's.
+            features: see `synthesize`; those above `start` and up to `stop` are added, and at `start` when that is 4.
+
+        Returns:
+            (B, channels, stop, stop).
+        """
+        features = features or {}
+        if start == START and START in features:
+            hidden = hidden + features[START]
+        resolution = START
+        for block, condition in zip(self.blocks[1:], conditions, strict=True):
+            resolution *= 2
+            if resolution <= start:
+                continue
+            if stop is not None and resolution > stop:
+                break
+            hidden = block(hidden, *condition)
+            if resolution in features:
+                hidden = hidden + features[resolution]
+        return hidden
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        """The map at the picture's resolution to the picture, (B, 3, resolution, resolution)."""
+        return self.head(hidden)
+
+    def draw_noise(self, batch_size: int, generator: torch.Generator) -> dict[int, Tensor]:
+        """Noise for `start`: one normally distributed map for both layers of every resolution.
+
+        It is drawn where `generator` lives and then moved, so that it is the same on any device.
+        """
+        weight = self.constant
+        return {
+            size: torch.randn(batch_size, 1, size, size, generator=generator, device=generator.device).to(weight)
+            for size in self.channels()
+        }
+
+    @torch.no_grad()
+    def estimate_mean_style(self, generator: torch.Generator, num_draws: int = 10_000) -> Tensor:
+        """The mean style of so many latents, (latent_dim,); files without `mean_style` are completed with it."""
+        shape = num_draws, self.config["latent_dim"]
+        latent = torch.randn(shape, generator=generator, device=generator.device).to(self.mean_style)
+        return self.style(latent)[:, 0].mean(dim=0)
+
+
+class StyleGANTrunk(nn.Module):
+    """The discriminator's blocks, read out at every resolution from half the picture's down to 4 pixels.
+
+    Args:
+        widths: channels at 4, 8, 16 ... pixels; the last is the picture's resolution.
+        activate_rgb: leaky ReLU behind the 1x1 convolution that reads the picture.
+    """
+
+    def __init__(self, widths: Sequence[int], activate_rgb: bool):
+        super().__init__()
+        self.widths = tuple(widths)
+        self.activate_rgb = activate_rgb
+        self.stem = ScaledConv2d(3, widths[-1], 1)
+        descending = widths[::-1]
+        self.blocks = nn.ModuleList(
+            DownBlock(before, after) for before, after in zip(descending, descending[1:], strict=False)
+        )
+
+    def channels(self) -> dict[int, int]:
+        """Channels of the features at every resolution from 4 up to half the picture's."""
+        return _by_resolution(self.widths[:-1])
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Features by resolution.
+
+        Args:
+            image: (B, 3, resolution, resolution) in [-1, 1].
+
+        Returns:
+            {resolution: (B, channels, resolution, resolution)}, from fine to coarse.
+
+        Raises:
+            ValueError: the picture has another size.
+        """
+        resolution = START << len(self.blocks)
+        if image.shape[-2:] != (resolution, resolution):
+            height, width = image.shape[-2:]
+            raise ValueError(f"`image` is {width} x {height} pixels; this network takes {resolution} x {resolution}.")
+        hidden = self.stem(image.contiguous(memory_format=torch.channels_last))
+        if self.activate_rgb:
+            hidden = leaky_relu(hidden)
+        features = {}
+        for block in self.blocks:
+            hidden = block(hidden)
+            features[hidden.shape[-1]] = hidden
+        return features
+
+
+class StyleGANDiscriminator(ModelMixin, ConfigMixin):
+    """Picture to logit, with the deviation over the batch as one more channel at 4 pixels.
+
+    Args:
+        widths: channels at 4, 8, 16 ... pixels; the last is the picture's resolution.
+        activate_rgb: leaky ReLU behind the 1x1 convolution that reads the picture.
+    """
+
+    @register_to_config
+    def __init__(self, widths: Sequence[int] = WIDTHS, activate_rgb: bool = True):
+        super().__init__()
+        deepest = widths[0]
+        self.trunk = StyleGANTrunk(widths, activate_rgb)
+        self.conv = ScaledConv2d(deepest + 1, deepest, 3, padding=1)
+        self.dense = ScaledConv2d(deepest, deepest, START)
+        self.logit = ScaledLinear(deepest, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B,) of (B, 3, resolution, resolution) pictures in [-1, 1]."""
+        return self.judge(self.trunk(image))
+
+    def judge(self, features: Mapping[int, Tensor]) -> Tensor:
+        """Logits (B,) of the trunk's features; only those at 4 pixels are used."""
+        hidden = leaky_relu(self.conv(append_deviation(features[START])))
+        return self.logit(leaky_relu(self.dense(hidden)).flatten(1)).squeeze(1)
+
+
+def mix_styles(first: Tensor, second: Tensor, crossover: int) -> Tensor:
+    """Style mixing (sec. 3.1): the layers before `crossover` from one latent, the others from a second.
+
+    Args:
+        first: (B, num_styles, latent_dim).
+        second: of the same shape.
+        crossover: layers that `first` has; two layers make up a resolution, so that 4 is up to 8 pixels.
+
+    Returns:
+        (B, num_styles, latent_dim).
+    """
+    return torch.cat([first[:, :crossover], second[:, crossover:]], dim=1)
+
+
+def _by_resolution(widths: Sequence[int]) -> dict[int, int]:
+    return {START << step: width for step, width in enumerate(widths)}
