@@ -23,13 +23,22 @@ class DeepI2IOutput(TranslationOutput):
         class_ids: its number.
         notes: sentences on how a result was made, one tuple a result.
         arguments: of the call, as they were decided, for provenance: the same pixels come out when they are passed
-            again. With one of the names as `target_class` the same picture of that class comes out.
+            again.
     """
 
     classes: list[str]
     class_ids: list[int]
     notes: list[tuple[str, ...]]
     arguments: dict[str, Any]
+
+    def arguments_of(self, index: int) -> dict[str, Any]:
+        """Arguments of a call for one class that gives a result again, bit for bit, as the last of its results.
+
+        Args:
+            index: of the result.
+        """
+        draw = index % self.arguments["num_images_per_class"]
+        return {**self.arguments, "target_class": self.classes[index], "num_images_per_class": draw + 1}
 
 
 def join(results: list, output_type: str) -> list[Image.Image] | np.ndarray | Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
+from pipelines.deepi2i.animation import DeepI2IAnimation, linear_steps, spherical_steps
 from pipelines.deepi2i.class_names import read_class_names, resolve_classes
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.deepi2i.level_factors import Factors, per_level
@@ -18,12 +19,13 @@ from pipelines.deepi2i.output import DeepI2IOutput, join
 from pipelines.deepi2i.rendering import adapt, choose_batch_size, render
 from pipelines.deepi2i.square import Square, cut_out, describe, find_square
 from pipelines.hub.precision import fast_precision
-from pipelines.images.formats import ImageInput, ReadImage, read_images, resize, to_output
+from pipelines.images.formats import ImageInput, ReadImage, read_image, read_images, resize, to_output
 from pipelines.images.output import check_output_type
 from pipelines.networks.biggan import BigGANGenerator
 from pipelines.networks.working_copy import WorkingCopies
 
 LEVEL_WEIGHT = 0.1  # w_l of DeepI2I eq. 5
+MAX_COUNT = 1024  # results at a time, draws of a class, frames: a record from elsewhere may ask for anything
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -163,6 +165,78 @@ class DeepI2IPipeline(TranslationPipeline):
         )
         return output if return_dict else output.to_tuple()
 
+    @torch.no_grad()
+    def interpolate(
+        self,
+        image: ImageInput,
+        start_class: str | int,
+        end_class: str | int,
+        num_frames: int = 16,
+        seeds: tuple[int, int] | None = None,
+        truncation: float = 1.0,
+        strength: Factors | None = None,
+        crop: Sequence[int] | None = None,
+        precision: str | None = None,
+        batch_size: int | None = None,
+        generator: torch.Generator | None = None,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> DeepI2IAnimation:
+        """Translate one picture into what lies between two classes, between two latents, or both (appendix D).
+
+        Class embeddings are interpolated linearly, latents along the arc between them. The first and the last frame
+        are what a call gives for these classes with these seeds: with the same `batch_size` bit for bit.
+
+        Args:
+            image: one picture.
+            start_class: of the first frame, as a `target_class`.
+            end_class: of the last one; it may be the same.
+            num_frames: at least 2.
+            seeds: of the first and the last latent. None: all frames have one latent, drawn from `generator`.
+            truncation: as in a call, and so the other arguments.
+            strength: see there.
+            crop: see there.
+            precision: see there.
+            batch_size: see there.
+            generator: see there; not beside `seeds`.
+            callback_on_step_end: `callback(pipe, step, num_steps, tensors)` after every batch; `tensors["images"]`
+                holds its frames, (B, 3, R, R) in [-1, 1]. It may return `{"stop": True}`: the frames so far are
+                returned.
+
+        Raises:
+            ImageError: the picture or the crop cannot be used.
+            UnknownClassError: a class is not there; the closest ones are named.
+            ValueError: another argument is out of its range.
+        """
+        _check_count("num_frames", num_frames, least=2)
+        if seeds is not None and generator is not None:
+            raise ValueError("`seeds` and `generator` are both given; give one of them.")
+        names = self.class_names
+        ends = resolve_classes([start_class, end_class], names)
+        arguments = self._decide(truncation, strength, crop, precision, batch_size, num_frames)
+        source = read_image(image)
+        square = find_square(source, crop)
+
+        network = self._working_copy("generator", arguments)
+        start, end = network.embedding(torch.tensor(ends, device=network.device)).float()
+        embeddings = linear_steps(start, end, num_frames)
+        if seeds is None:
+            latents = self._draw(1, generator).expand(num_frames, -1)
+        else:
+            first, last = (self._draw(1, torch.Generator().manual_seed(seed))[0] for seed in seeds)
+            latents = spherical_steps(first, last, num_frames)
+        num_steps = math.ceil(num_frames / arguments["batch_size"])
+        frames = []
+        with self.progress_bar(total=num_steps) as progress:
+            batches = self._batches([source], [square], latents, embeddings, arguments)
+            for step, (_, _, pixels) in enumerate(batches):
+                frames += to_output(pixels)
+                progress.update()
+                if call_step_callback(callback_on_step_end, self, step, num_steps, {"images": pixels}):
+                    break
+        self.maybe_free_model_hooks()
+        own = {"start_class": names[ends[0]], "end_class": names[ends[1]], "num_frames": num_frames, "seeds": seeds}
+        return DeepI2IAnimation(frames, _notes(source, square, arguments), {**own, **arguments})
+
     def _batches(
         self, images: list[ReadImage], squares: list[Square], latents: Tensor, embeddings: Tensor, arguments: Mapping
     ) -> Iterator[tuple[int, int, Tensor]]:
@@ -171,6 +245,7 @@ class DeepI2IPipeline(TranslationPipeline):
             self._working_copy(name, arguments) for name in ("encoder", "adaptor", "generator")
         )
         latents = (latents * arguments["truncation"]).to(generator.device, generator.dtype)
+        embeddings = embeddings.to(generator.dtype)
         factors = {
             int(level): weight * arguments["strength"][level] for level, weight in self.config["level_weights"].items()
         }
@@ -246,9 +321,9 @@ def _check_fit(encoder: DeepI2IEncoder, adaptor: DeepI2IAdaptor, generator: BigG
                 )
 
 
-def _check_count(name: str, count: int) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ValueError(f"`{name}` is {count!r}; a whole number above 0 is accepted.")
+def _check_count(name: str, count: int, *, least: int = 1) -> None:
+    if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= MAX_COUNT:
+        raise ValueError(f"`{name}` is {count!r}; a whole number from {least} to {MAX_COUNT} is accepted.")
 
 
 def _notes(image: ReadImage, square: Square, arguments: Mapping[str, Any]) -> tuple[str, ...]:
