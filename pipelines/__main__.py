@@ -4,10 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, convert, doctor, pin, train, translate
+from pipelines.commands import UsageError, convert, doctor, evaluate, pin, train, translate
 from pipelines.hub.allocator import tune_allocator
 
-COMMANDS = {"translate": translate, "train": train, "convert": convert, "pin": pin, "doctor": doctor}
+COMMANDS = {
+    "translate": translate,
+    "train": train,
+    "evaluate": evaluate,
+    "convert": convert,
+    "pin": pin,
+    "doctor": doctor,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,8 +51,10 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from pipelines.hub.errors import CheckpointError
     from pipelines.hub.registry import RegistryError
     from pipelines.images.limits import ImageError
+    from pipelines.metrics.features import MetricError
+    from pipelines.training.datasets import DatasetError
 
-    return DivergedError, ConversionError, CheckpointError, RegistryError, ImageError
+    return DivergedError, ConversionError, CheckpointError, RegistryError, ImageError, MetricError, DatasetError
 
 
 def _fail(message: str, code: int) -> int:

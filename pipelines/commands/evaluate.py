@@ -1,0 +1,163 @@
+"""`python -m pipelines evaluate`: score a checkpoint on held-out pictures, or a folder against another."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.commands import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.metrics.features import FeatureExtractor
+
+METRICS = ("fid", "kid", "mfid", "mkid")
+PER_CLASS = ("mfid", "mkid")
+
+
+def add_parser(subparsers) -> None:
+    """Add the arguments of `evaluate`."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a checkpoint on held-out pictures, or one folder of pictures against another",
+        description="Score what a checkpoint makes of held-out pictures, beside the untouched input and the nearest "
+        "training picture, or with --generated any two folders. An unpaired checkpoint translates DIR/testA and is "
+        "compared with DIR/testB; one of many classes translates pictures of DIR/<class>/ into all other classes. "
+        "Every result is a line of JSON that says how it was measured. The same command again measures only what "
+        "the file lacks. Scores of different extractors, sizes or numbers of pictures cannot be compared.",
+    )
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="checkpoint id, folder, or Hub id")
+    parser.add_argument("--generated", type=Path, metavar="DIR", help="score these pictures instead of a checkpoint's")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="the real pictures")
+    parser.add_argument("--split", type=Path, metavar="FILE", help="split.json of the training run, for many classes")
+    parser.add_argument(
+        "--metrics", nargs="+", choices=METRICS, required=True, help="mfid and mkid: mean over classes"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="results, appended as JSON lines")
+    parser.add_argument(
+        "--extractor",
+        default="oeft-starter",
+        metavar="CHECKPOINT",
+        help="whose backbone makes the features (default: oeft-starter, in the repository)",
+    )
+    parser.add_argument("--tap", metavar="NAME", help="layer of the backbone (default: its deepest)")
+    parser.add_argument("--resize", default="clean", choices=("clean", "none"), help="antialiased, or not at all")
+    parser.add_argument(
+        "--size", type=int, default=128, metavar="N", help="pixels that clean resizes to (default: 128)"
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        metavar="N",
+        help="first bring all pictures to their center square of N pixels (default: many classes: that of the "
+        "checkpoint; else whole pictures)",
+    )
+    parser.add_argument("--num-images", type=int, metavar="N", help="inputs (default: many classes: 100; else all)")
+    parser.add_argument("--per-class", type=int, metavar="N", help="pictures of every class (default: one an input)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of inputs, latents and resampling")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="pictures the extractor sees at once")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps (default: the best one here)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, and print a line a result.
+
+    Returns:
+        0.
+
+    Raises:
+        UsageError: the arguments do not fit together, or the checkpoint.
+        MetricError: pictures cannot be measured.
+        DatasetError: a folder or the split cannot be used.
+    """
+    _check(args)
+    from pipelines.metrics.evaluation import evaluate
+    from pipelines.metrics.results import ResultsFile
+
+    extractor = _load_extractor(args)
+    sets = _folders(args, extractor) if args.generated else _of_checkpoint(args, extractor)
+    results = evaluate(sets.real, sets.systems(), args.metrics, extractor, args.seed, ResultsFile(args.output))
+    for result in results:
+        print(_line(result), flush=True)
+    print(f"{args.output}: on {extractor.name}, comparable only with results of the same extractor and counts")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if (args.checkpoint is None) == (args.generated is None):
+        raise UsageError("evaluate needs either a CHECKPOINT or --generated.")
+    if args.generated and len(args.data) > 1:
+        raise UsageError("--data: one folder is compared with --generated.")
+    for name in ("size", "resolution", "num_images", "per_class", "batch_size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
+
+
+def _load_extractor(args: argparse.Namespace) -> FeatureExtractor:
+    from pipelines.commands import call
+    from pipelines.metrics.features import FeatureExtractor
+
+    pipe: Any = call.load(args.extractor, args.device)
+    if "backbone" not in pipe.components:
+        raise UsageError(f"--extractor {args.extractor} has no backbone; oeft-starter has one.")
+    network = pipe.backbone.float().eval()
+    hashes = {path: value for path, value in pipe.source_record["sha256"].items() if path.startswith("backbone/")}
+    return FeatureExtractor(
+        network,
+        args.extractor,
+        hashes,
+        tap=args.tap,
+        resize=args.resize,
+        size=args.size,
+        batch_size=args.batch_size,
+    )
+
+
+def _folders(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:
+    from pipelines.commands.evaluated_sets import FolderSets
+
+    for name in ("split", "num_images", "per_class"):
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name.replace('_', '-')} is for checkpoints, not for --generated.")
+    per_class = any(metric in PER_CLASS for metric in args.metrics)
+    return FolderSets(extractor, args.data[0], args.generated, per_class, args.resolution)
+
+
+def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:
+    from pipelines.commands import call
+    from pipelines.commands.evaluated_classes import ClassSets
+    from pipelines.commands.evaluated_sets import UnpairedSets
+
+    pipe = call.load(args.checkpoint, args.device)
+    accepted = call.parameters(pipe)
+    if "target_class" in accepted:
+        return ClassSets(
+            pipe,
+            args.checkpoint,
+            extractor,
+            args.data,
+            args.split,
+            args.num_images,
+            args.per_class,
+            args.resolution,
+            args.seed,
+        )
+    if "exemplar" in accepted:
+        raise UsageError(
+            f"{type(pipe).__name__} takes an exemplar; unpaired and many-class checkpoints are evaluated."
+        )
+    if wrong := [metric for metric in args.metrics if metric in PER_CLASS]:
+        raise UsageError(f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid and kid.")
+    if args.split or args.per_class or len(args.data) > 1:
+        raise UsageError(f"--split, --per-class and several --data are for many classes; {args.checkpoint} has none.")
+    return UnpairedSets(pipe, args.checkpoint, extractor, args.data[0], args.num_images, args.resolution, args.seed)
+
+
+def _line(result: dict[str, Any]) -> str:
+    interval = ""
+    if result["interval"]:
+        low, high = result["interval"]
+        interval = f" [{low:.4g}, {high:.4g}]"
+    counts = f"{result['counts']['real']} real, {result['counts']['generated']} generated"
+    return f"{result['metric']:<5} {result['system']:<24} {result['value']:.4g}{interval}  {counts}"

@@ -1,0 +1,169 @@
+"""What `evaluate` compares for a checkpoint of many classes: held-out pictures, translated into every class."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.commands.evaluated_sets import checkpoint_record
+from pipelines.images.formats import read_image
+from pipelines.metrics.baselines import nearest_by_class
+from pipelines.metrics.evaluation import System
+from pipelines.metrics.features import FeatureExtractor, MetricError, center_square
+from pipelines.metrics.files import by_class, draw_files, features_of_files, read_split, warn
+from pipelines.metrics.per_class import Sets
+from pipelines.training.datasets import LabeledFile, describe_files, find_labeled_images
+
+NUM_IMAGES = 100  # inputs, where nothing else is said
+
+
+class ClassSets:
+    """Held-out pictures as inputs and as the real pictures of their class, as squares of the checkpoint's resolution.
+
+    Every input is translated into every class but its own, with latents of its own.
+
+    Args:
+        pipe: a `DeepI2IPipeline`.
+        name: of the checkpoint, for the results.
+        extractor: makes the features.
+        data: folders of class folders. Classes that the checkpoint does not have, and those of a single held-out
+            picture, are left out.
+        split: a split.json, whose held-out pictures alone are inputs and real pictures, and whose training pictures
+            are the nearest ones; None: all pictures are held out.
+        num_images: inputs, drawn evenly from the classes; None for 100.
+        per_class: pictures to generate of every class, with several latents an input where they are needed; None for
+            one an input.
+        resolution: pixels; None for the checkpoint's.
+        seed: draws inputs and latents.
+
+    Raises:
+        DatasetError: data or split cannot be used.
+        MetricError: fewer than two classes are left.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        name: str,
+        extractor: FeatureExtractor,
+        data: Sequence[Path],
+        split: Path | None,
+        num_images: int | None,
+        per_class: int | None,
+        resolution: int | None,
+        seed: int,
+    ):
+        files = find_labeled_images(data)
+        train, held_out = ([], files) if split is None else read_split(split, files)
+        counts = Counter(file.class_name for file in held_out)
+        self.classes = [known for known in pipe.class_names if counts[known] > 1]
+        if left_out := sorted({file.class_name for file in files} - set(self.classes)):
+            warn(f"{len(left_out)} classes have no place in {name} or fewer than 2 held-out pictures: {left_out}")
+        if len(self.classes) < 2:
+            raise MetricError(f"data: fewer than two classes of {name} have 2 held-out pictures each")
+        self.train, self.held_out = (
+            [file for file in side if file.class_name in self.classes] for side in (train, held_out)
+        )
+        self.drawn = draw_files(self.held_out, num_images or NUM_IMAGES, seed)
+        self.pipe, self.name, self.extractor, self.seed = pipe, name, extractor, seed
+        self.per_class = per_class
+        self.resolution = resolution or pipe.generator.config["resolution"]
+        self.details: dict[str, Any] = {}
+
+    def real(self) -> Sets:
+        """Features of the held-out pictures."""
+        return {name: self._real[name] for name in self.classes}
+
+    def systems(self) -> list[System]:
+        """The untouched input, the nearest training picture where a split tells which they are, and the checkpoint."""
+        names = hashlib.sha256("\n".join(self.classes).encode()).hexdigest()
+        conditions = {
+            "real": describe_files(self.held_out),
+            "inputs": describe_files(self.drawn),
+            "classes": f"{len(self.classes)} classes, sha256 {names}",
+            "resolution": self.resolution,
+            "per_class": self.per_class,
+        }
+        ends = (
+            f"{len(self.drawn)} held-out pictures of the other classes against the held-out pictures of each of "
+            f"{len(self.classes)} classes, center squares at {self.resolution} px."
+        )
+        systems = [System("input", self._untouched, f"untouched, {ends}", conditions=conditions)]
+        if self.train:
+            what = f"for each input the training picture of the class with the nearest features, {ends}"
+            with_training = {**conditions, "training": describe_files(self.train)}
+            systems.append(System("nearest-training-image", self._nearest, what, conditions=with_training))
+        what = f"translated, with the pipeline's defaults and latents for each input, {ends}"
+        return [
+            *systems,
+            System(self.name, self._translated, what, checkpoint_record(self.pipe), conditions, self.details),
+        ]
+
+    @cached_property
+    def _features(self) -> dict[LabeledFile, Tensor]:
+        return features_of_files(self.held_out, self.extractor, self.resolution)
+
+    @cached_property
+    def _real(self) -> Sets:
+        return by_class(self._features)
+
+    @cached_property
+    def _inputs(self) -> list[LabeledFile]:
+        return [file for file in self.drawn if file in self._features]
+
+    def _others(self, name: str) -> list[LabeledFile]:
+        """The inputs that are translated into a class: those that do not show it already."""
+        return [file for file in self._inputs if file.class_name != name]
+
+    def _untouched(self) -> Sets:
+        chosen = {name: self._others(name)[: self.per_class] for name in self.classes}
+        return by_class((name, self._features[file]) for name in self.classes for file in chosen[name])
+
+    def _nearest(self) -> Sets:
+        training = by_class(features_of_files(self.train, self.extractor, self.resolution))
+        return nearest_by_class(self._untouched(), training)
+
+    def _translated(self) -> Sets:
+        names: list[str] = []
+
+        def pictures() -> Iterator[Tensor]:
+            for name, image in self._translations():
+                names.append(name)
+                yield center_square(read_image(image).pixels, self.resolution)
+
+        features = self.extractor(pictures())
+        return by_class(zip(names, features, strict=True))
+
+    def _translations(self) -> Iterator[tuple[str, Any]]:
+        """Class and picture, input by input; a class that has its number is asked for no more."""
+        fewest = min(len(self._others(name)) for name in self.classes)
+        if fewest == 0:
+            raise MetricError("the inputs are all of one class; more inputs are needed")
+        draws = 1 if self.per_class is None else -(-self.per_class // fewest)
+        made: Counter[str] = Counter()
+        for number, file in enumerate(self._inputs):
+            wanted = [
+                name
+                for name in self.classes
+                if name != file.class_name and (self.per_class is None or made[name] < self.per_class)
+            ]
+            if not wanted:
+                continue
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            output = self.pipe(str(file.path), target_class=wanted, num_images_per_class=draws, generator=generator)
+            decided = {name: value for name, value in output.arguments.items() if name != "target_class"}
+            self.details.update(arguments=decided, device=self.pipe._execution_device.type)
+            for name, image in zip(output.classes, output.images, strict=True):
+                if self.per_class is None or made[name] < self.per_class:
+                    made[name] += 1
+                    yield name, image
+            if (number + 1) % 10 == 0:
+                print(f"[{number + 1}/{len(self._inputs)}] inputs translated", file=sys.stderr, flush=True)

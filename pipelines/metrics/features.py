@@ -1,0 +1,178 @@
+"""From pictures to the feature vectors that the metrics compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipelines.images.formats import ImageError, read_image
+
+RESIZE_MODES = ("clean", "none")
+
+
+class MetricError(ValueError):
+    """Pictures or features that cannot be measured; the message says which, and what is needed."""
+
+
+class FeatureExtractor:
+    """A backbone whose deepest feature map, averaged over the picture, stands for the picture.
+
+    Pictures stream through in batches; only their features are kept.
+
+    Args:
+        network: called as `network(images, taps=(tap,))` with (B, 3, H, W) in [-1, 1], returns a map by tap; names its
+            taps in `layers`, the deepest last. In evaluation mode, fp32.
+        name: checkpoint id, Hub id or folder it came from.
+        sha256: of its weight files, by path.
+        tap: the layer that is read; None for the deepest.
+        resize: "clean": antialiased bicubic to a square of `size` pixels without rounding to 8 bits between, as
+            clean-fid does (Parmar et al., arXiv 2104.11222); the aspect is lost. "none": pictures as they are.
+        size: pixels; used by "clean".
+        batch_size: pictures at once; with "none" only neighbors of one size share a batch.
+
+    Raises:
+        MetricError: an argument has a value that is not accepted.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        name: str,
+        sha256: Mapping[str, str],
+        *,
+        tap: str | None = None,
+        resize: str = "clean",
+        size: int = 128,
+        batch_size: int = 32,
+    ):
+        layers: Any = network.layers
+        if tap is not None and tap not in layers:
+            raise MetricError(f"tap: {name} has no layer {tap!r}; it has {', '.join(layers)}")
+        if resize not in RESIZE_MODES:
+            raise MetricError(f"resize is {resize!r}; one of {', '.join(RESIZE_MODES)} is accepted")
+        for label, value in (("size", size), ("batch_size", batch_size)):
+            if value < 1:
+                raise MetricError(f"{label} is {value}; it must be at least 1")
+        self.network, self.name, self.sha256 = network, name, dict(sha256)
+        self.tap, self.resize, self.size, self.batch_size = tap or layers[-1], resize, size, batch_size
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What decides about a feature: stands in every result."""
+        size = self.size if self.resize == "clean" else None
+        return {
+            "id": self.name,
+            "tap": self.tap,
+            "pooling": "mean",
+            "resize": self.resize,
+            "size": size,
+            "sha256": self.sha256,
+        }
+
+    @torch.inference_mode()
+    def __call__(self, images: Iterable[Tensor]) -> Tensor:
+        """Features of pictures.
+
+        Args:
+            images: (3, H, W) fp32 in [-1, 1] each, any sizes; taken from the iterable batch by batch.
+
+        Returns:
+            (N, C) fp32, on the CPU.
+
+        Raises:
+            MetricError: there is no picture, or a feature is not finite.
+        """
+        batches = [self._features(batch) for batch in _batches(map(self._resized, images), self.batch_size)]
+        if not batches:
+            raise MetricError("there is no picture to take features of")
+        features = torch.cat(batches)
+        if not torch.isfinite(features).all():
+            raise MetricError(f"{self.name} gives features that are not finite")
+        return features
+
+    def of_files(
+        self,
+        paths: Sequence[Path],
+        prepare: Callable[[Tensor], Tensor] = lambda pixels: pixels,
+        skip: Callable[[str], None] = print,
+    ) -> dict[Path, Tensor]:
+        """Features of image files, each read when its turn comes.
+
+        Args:
+            paths: the files.
+            prepare: is given (3, H, W) in [-1, 1] and returns what is measured.
+            skip: is told about every file that cannot be read and is left out.
+
+        Returns:
+            (C,) by path, in the order of the files.
+
+        Raises:
+            MetricError: not one can be read.
+        """
+        good = []
+
+        def pictures() -> Iterator[Tensor]:
+            for path in paths:
+                try:
+                    pixels = read_image(path).pixels
+                except ImageError as error:
+                    skip(f"{error} It is left out.")
+                    continue
+                good.append(path)
+                yield prepare(pixels)
+
+        features = self(pictures())
+        return dict(zip(good, features, strict=True))
+
+    def _resized(self, image: Tensor) -> Tensor:
+        return image if self.resize == "none" else resize_clean(image, self.size)
+
+    def _features(self, batch: Tensor) -> Tensor:
+        weight = next(self.network.parameters())
+        maps = self.network(batch.to(weight.device, weight.dtype), taps=(self.tap,))
+        return maps[self.tap].mean(dim=(2, 3)).float().cpu()
+
+
+def resize_clean(image: Tensor, size: int) -> Tensor:
+    """Antialiased bicubic resampling in floating point, as Pillow's; what overshoots [-1, 1] is cut off.
+
+    Args:
+        image: (3, H, W) fp32 in [-1, 1].
+        size: pixels of both sides of the result.
+    """
+    if tuple(image.shape[1:]) == (size, size):
+        return image
+    resized = F.interpolate(image[None], (size, size), mode="bicubic", align_corners=False, antialias=True)
+    return resized[0].clamp(-1, 1)
+
+
+def center_square(image: Tensor, size: int | None) -> Tensor:
+    """The middle square of a picture at `size` pixels in 8-bit steps: a picture as a network of that size knows it.
+
+    Args:
+        image: (3, H, W) in [-1, 1].
+        size: pixels of both sides of the result; None leaves the whole picture as it is.
+    """
+    if size is None:
+        return image
+    side = min(image.shape[1:])
+    top, left = ((length - side) // 2 for length in image.shape[1:])
+    square = resize_clean(image[:, top : top + side, left : left + side], size)
+    return ((square + 1) * 127.5).round() / 127.5 - 1
+
+
+def _batches(images: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Stack up to `size` neighbors of one shape."""
+    batch: list[Tensor] = []
+    for image in images:
+        if batch and (len(batch) == size or image.shape != batch[0].shape):
+            yield torch.stack(batch)
+            batch = []
+        batch.append(image)
+    if batch:
+        yield torch.stack(batch)
