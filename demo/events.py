@@ -4,4 +4,3 @@ from typing import Any
 
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}  # shared by the heavy events of all tabs
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-LARGEST_SEED = 2**31 - 1

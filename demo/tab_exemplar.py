@@ -1,26 +1,26 @@
 """The Exemplar tab: a source and an exemplar in, the source in the exemplar's colors out."""
 
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
-from demo.events import HEAVY, LARGEST_SEED, PRIVATE
+from demo.events import HEAVY, PRIVATE
 from demo.examples import read_examples
 from demo.exemplar_layout import HINT, ExemplarLayout
 from demo.exemplar_result import answered, details, save, summary
 from demo.exemplar_run import Finished, Job, Preview, translate
 from demo.lookup import Answered, confidence_in_words
 from demo.pictures import Picture, light_up, mark, read_upload
+from demo.runs import Runs
+from demo.seeds import check_seed, new_seed
 from demo.settings import DemoSettings
 from demo.snippets import snippets_for
-from demo.stopping import StopFiles
 from demo.theme import show_result
+from demo.upload import tell_notes
 from demo.widgets import count_in_words, duration_in_words, progress_line
 from pipelines.images.limits import ImageError
 from pipelines.oeft.settings import PRESETS
@@ -37,9 +37,9 @@ class ExemplarTab(ExemplarLayout):
 
     def __init__(self, settings: DemoSettings):
         self.settings = settings
-        self.stop_files = StopFiles()
         self.examples = read_examples()
         super().__init__(usable_checkpoints("exemplar"), self.examples, settings.keep_minutes * 60)
+        self.runs = Runs([self.go], self.stop, self.progress, HINT, "Stopping; the best so far is on its way.")
         self._wire()
         self._publish()
 
@@ -55,19 +55,7 @@ class ExemplarTab(ExemplarLayout):
         self.preset.input(  # not `change`: that also fires when the accordion is opened
             lambda preset: PRESETS[preset].num_steps, self.preset, self.num_steps, queue=False, **PRIVATE
         )
-        begin = self.go.click(self._begin, None, [self.go, self.stop], queue=False, **PRIVATE)
-        run = begin.then(
-            in_plain_words(self._run),
-            [*self._asked, self.new_seed],
-            self.outputs,
-            show_progress="minimal",
-            show_progress_on=self.progress,
-            **HEAVY,
-            **PRIVATE,
-        )
-        run.success(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
-        run.failure(self._fail, None, [self.go, self.stop, self.progress], queue=False, **PRIVATE)
-        self.stop.click(self._stop, None, self.progress, queue=False, **PRIVATE)
+        self.runs.wire(self.go, self._run, [*self._asked, self.new_seed], self.outputs, "slider")
         clicked = [self.picker, self.found, self.words]
         self.picker.select(in_plain_words(self._point), self.answered, clicked, show_progress="hidden", **PRIVATE)
         self.table.click(
@@ -91,7 +79,7 @@ class ExemplarTab(ExemplarLayout):
 
     def leave(self, request: gr.Request) -> None:
         """The visitor has closed the page: what still runs for them stops."""
-        self.stop_files.stop(request.session_hash or "")
+        self.runs.end(request)
 
     def translate_exemplar(
         self,
@@ -118,7 +106,7 @@ class ExemplarTab(ExemplarLayout):
 
     def stop_exemplar(self, request: gr.Request) -> dict:
         """Stop this client's run; it ends with its best so far."""
-        return {"stopped": self.stop_files.stop(request.session_hash or "")}
+        return {"stopped": self.runs.end(request)}
 
     def correspondence(self, x: float, y: float, last: Answered | None) -> dict:
         """Say where in the exemplar the color of a pixel of this client's last result came from."""
@@ -132,34 +120,19 @@ class ExemplarTab(ExemplarLayout):
         return {"x": place.x, "y": place.y, "confidence": place.confidence, "words": words}
 
     def _check_source(self, path: str | None) -> None:
-        _tell(read_upload(path, "source", self.settings.max_result_pixels))
+        tell_notes(read_upload(path, "source", self.settings.max_result_pixels))
 
     def _check_exemplar(self, path: str | None) -> None:
-        _tell(read_upload(path, "exemplar", self.settings.max_result_pixels))
-
-    def _begin(self, request: gr.Request) -> dict:
-        self.stop_files.announce(request.session_hash or "")
-        return {self.go: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
-
-    def _end(self, request: gr.Request) -> dict:
-        self.stop_files.forget(request.session_hash or "")
-        return {self.go: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-
-    def _fail(self, request: gr.Request) -> dict:
-        return {**self._end(request), self.progress: progress_line(HINT)}
-
-    def _stop(self, request: gr.Request) -> Any:
-        stopping = self.stop_files.stop(request.session_hash or "")
-        return progress_line("Stopping; the best so far is on its way.") if stopping else gr.skip()
+        tell_notes(read_upload(path, "exemplar", self.settings.max_result_pixels))
 
     def _run(
         self, source: str, exemplar: str, checkpoint: str, preset: str, num_steps: int, seed: int, augment: bool,
-        new_seed: bool, request: gr.Request,
+        draw_seed: bool, request: gr.Request,
     ) -> Iterator[dict]:  # fmt: skip
         """Translate on the page: previews in the slider, then the result and all that can be done with it."""
         pair = self._read_pair(source, exemplar)
-        if new_seed:
-            seed = random.SystemRandom().randint(0, LARGEST_SEED)
+        if draw_seed:
+            seed = new_seed()
         yield {self.progress: progress_line("Preparing ...", 0), self.download: gr.DownloadButton(interactive=False)}
         for event in self._events(pair, checkpoint, preset, num_steps, seed, augment, request):
             if isinstance(event, Preview):
@@ -220,20 +193,13 @@ class ExemplarTab(ExemplarLayout):
     ) -> Iterator[Preview | Finished]:  # fmt: skip
         if checkpoint is None:
             raise ImageError("No checkpoint for this task is on this machine.")
-        if not 0 <= seed <= LARGEST_SEED:
-            raise ImageError(f"The seed is {seed}; a whole number from 0 to {LARGEST_SEED} is accepted.")
-        session = request.session_hash or ""
+        seed = check_seed(seed)
         source, other = pair
         job = Job(
             checkpoint, source.value, other.value, (source.name, other.name), preset, int(num_steps), augment,
-            int(seed), self.stop_files.announce(session),
+            seed, self.runs.announce(request),
         )  # fmt: skip
         try:
             yield from translate(job)
         finally:
-            self.stop_files.forget(session)
-
-
-def _tell(picture: Picture) -> None:
-    for note in picture.notes:
-        gr.Info(note)
+            self.runs.forget(request)

@@ -1,27 +1,25 @@
 """The Single-image tab: a network is trained on two pictures alone, and redraws the first as the other's kind."""
 
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from demo.devices import device_manager
 from demo.errors import in_plain_words
-from demo.events import HEAVY, LARGEST_SEED, PRIVATE
+from demo.events import HEAVY, PRIVATE
 from demo.pictures import Picture, file_name, read_upload
+from demo.runs import Runs
+from demo.seeds import check_seed, new_seed
 from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings, on_zero_gpu
 from demo.single_layout import HINT, SingleLayout
 from demo.single_result import details, save, summary
 from demo.single_run import CHECKPOINT, Finished, Job, Progress, apply, train
 from demo.single_snippets import snippets_for
-from demo.stopping import StopFiles
-from demo.theme import show_result
+from demo.upload import tell_notes
 from demo.widgets import duration_in_words, progress_line
-from pipelines.images.limits import ImageError
 from pipelines.images.provenance import save_png
 
 MAX_PIXELS = 2_000_000  # of a picture: 1-2 megapixels are what the method is for, and the time grows with them
@@ -39,9 +37,10 @@ class SingleTab(SingleLayout):
 
     def __init__(self, settings: DemoSettings):
         self.settings = settings
-        self.stop_files = StopFiles()
         self.trained = SessionPipelines(settings.keep_minutes * 60)
         super().__init__(settings.max_minutes, _usual_preset())
+        stopping = "Stopping; the result so far is on its way."
+        self.runs = Runs([self.go], self.stop, self.progress, HINT, stopping)
         self._wire()
         self._publish()
 
@@ -54,20 +53,7 @@ class SingleTab(SingleLayout):
         for upload, role in ((self.source, "source"), (self.exemplar, "exemplar")):
             checked = upload.upload(in_plain_words(self._checker(role)), upload, show_progress="hidden", **PRIVATE)
             checked.failure(lambda: None, None, upload, queue=False, **PRIVATE)
-        begin = self.go.click(self._begin, None, [self.go, self.stop, self.progress], queue=False, **PRIVATE)
-        begin.then(None, js=show_result("single-slider"), **PRIVATE)
-        run = begin.then(
-            in_plain_words(self._run),
-            [*self._asked, self.new_seed],
-            self.outputs,
-            show_progress="minimal",
-            show_progress_on=self.progress,
-            **HEAVY,
-            **PRIVATE,
-        )
-        run.success(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
-        run.failure(self._fail, None, [self.go, self.stop, self.progress], queue=False, **PRIVATE)
-        self.stop.click(self._stop, None, self.progress, queue=False, **PRIVATE)
+        self.runs.wire(self.go, self._run, [*self._asked, self.new_seed], self.outputs, "single-slider")
         self.another.upload(
             in_plain_words(self._apply), self.another, self.applied, show_progress="full", **HEAVY, **PRIVATE
         )
@@ -83,7 +69,7 @@ class SingleTab(SingleLayout):
 
     def leave(self, request: gr.Request) -> None:
         """The visitor has closed the page: what still runs for them stops, what was trained is deleted."""
-        self.stop_files.stop(request.session_hash or "")
+        self.runs.end(request)
         self.trained.forget(request.session_hash or "")
 
     def translate_single(
@@ -113,41 +99,22 @@ class SingleTab(SingleLayout):
 
     def stop_single(self, request: gr.Request) -> dict:
         """Stop this client's run; it ends with its best so far."""
-        return {"stopped": self.stop_files.stop(request.session_hash or "")}
+        return {"stopped": self.runs.end(request)}
 
     def _checker(self, role: str):
         def check(path: str | None) -> None:
-            _tell(read_upload(path, role, self._max_pixels))
+            tell_notes(read_upload(path, role, self._max_pixels))
 
         return check
 
-    def _begin(self, request: gr.Request) -> dict:
-        self.stop_files.announce(request.session_hash or "")
-        return {
-            self.go: gr.Button(interactive=False),
-            self.stop: gr.Button(interactive=True),
-            self.progress: progress_line("Waiting for its turn ...", 0),
-        }
-
-    def _end(self, request: gr.Request) -> dict:
-        self.stop_files.forget(request.session_hash or "")
-        return {self.go: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-
-    def _fail(self, request: gr.Request) -> dict:
-        return {**self._end(request), self.progress: progress_line(HINT)}
-
-    def _stop(self, request: gr.Request) -> Any:
-        stopping = self.stop_files.stop(request.session_hash or "")
-        return progress_line("Stopping; the result so far is on its way.") if stopping else gr.skip()
-
     def _run(
         self, source: str, exemplar: str, minutes: int, num_steps: int, stop_after: int, preset: str, seed: int,
-        new_seed: bool, request: gr.Request,
+        draw_seed: bool, request: gr.Request,
     ) -> Iterator[dict]:  # fmt: skip
         """Train on the page: previews in the slider, then the result and all that can be done with it."""
         pair = self._read_pair(source, exemplar)
-        if new_seed:
-            seed = random.SystemRandom().randint(0, LARGEST_SEED)
+        if draw_seed:
+            seed = new_seed()
         yield {
             self.progress: progress_line("Preparing ...", 0),
             self.picture: gr.DownloadButton(interactive=False),
@@ -168,7 +135,7 @@ class SingleTab(SingleLayout):
         """Translate another picture with what the visitor has just trained."""
         folder = self.trained.of(request.session_hash or "")
         picture = read_upload(path, "picture", self._max_pixels)
-        _tell(picture)
+        tell_notes(picture)
         result, record = apply(folder, picture.value, picture.name)
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / f"{Path(picture.name).stem}-{folder.name}.png"
@@ -211,30 +178,23 @@ class SingleTab(SingleLayout):
         seed: int, request: gr.Request,
     ) -> Iterator[tuple[Progress | Finished, Path]]:  # fmt: skip
         """The events of one run, each with the folder of its pipeline."""
-        if not 0 <= seed <= LARGEST_SEED:
-            raise ImageError(f"The seed is {seed}; a whole number from 0 to {LARGEST_SEED} is accepted.")
-        session = request.session_hash or ""
+        seed = check_seed(seed)
         source, other = pair
-        name = Path(file_name(source.name, CHECKPOINT, int(seed))).stem
-        stop_file = self.stop_files.announce(session)
+        name = Path(file_name(source.name, CHECKPOINT, seed)).stem
+        stop_file = self.runs.announce(request)
         try:
-            with self.trained.new(session, name) as folder:
+            with self.trained.new(request.session_hash or "", name) as folder:
                 job = Job(
                     source.value, other.value, (source.name, other.name),
                     self.settings.max_minutes if num_steps else minutes, num_steps or None, stop_after or None, preset,
-                    int(seed), folder, stop_file,
+                    seed, folder, stop_file,
                 )  # fmt: skip
                 for event in train(job):
                     yield event, folder
         finally:
-            self.stop_files.forget(session)
+            self.runs.forget(request)
 
 
 def _usual_preset() -> str:
     """The paper's settings are too much for a CPU."""
     return "paper" if on_zero_gpu() or device_manager().device.type != "cpu" else "cpu"
-
-
-def _tell(picture: Picture) -> None:
-    for note in picture.notes:
-        gr.Info(note)

@@ -12,21 +12,21 @@ from PIL import Image
 from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
 from demo.events import HEAVY, PRIVATE
+from demo.own_checkpoint import LOADING, OwnCheckpoint, choose, fetch_from_hub
+from demo.photo_examples import examples_of
 from demo.pictures import for_screen
+from demo.precisions import as_argument
+from demo.runs import Runs
 from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings
-from demo.stopping import StopFiles
 from demo.theme import show_result
-from demo.unpaired_examples import examples_of
-from demo.unpaired_layout import HINT, NOTHING_HERE, PRECISIONS, UnpairedLayout
-from demo.unpaired_own import OwnCheckpoint, convert_file, fetch_from_hub
+from demo.unpaired_layout import HINT, NOTHING_HERE, UnpairedLayout
+from demo.unpaired_own import convert_file
 from demo.unpaired_result import Results
 from demo.unpaired_run import Begun, Failed, Job, Translated, translate
 from demo.unpaired_snippets import snippets_for
-from demo.widgets import count_in_words, duration_in_words, progress_line
+from demo.widgets import duration_in_words, progress_line
 from pipelines.images.limits import ImageError
-
-LOADING: dict[str, Any] = {"concurrency_id": "own-checkpoint", "concurrency_limit": 1}  # beside the runs of others
 
 
 class UnpairedTab(UnpairedLayout):
@@ -40,31 +40,19 @@ class UnpairedTab(UnpairedLayout):
 
     def __init__(self, settings: DemoSettings):
         self.settings = settings
-        self.stop_files = StopFiles()
         self.checkpoints = usable_checkpoints("unpaired")
         self.examples = [example for entry in self.checkpoints for example in examples_of(entry)]
         self.brought = SessionPipelines(settings.keep_minutes * 60)
         takes_own = settings.max_checkpoint_megabytes > 0
         super().__init__(self.checkpoints, self.examples, takes_own, settings.keep_minutes * 60)
+        self.runs = Runs([self.go], self.stop, self.progress, HINT, "Stopping after this photo ...")
         self._wire(takes_own)
         self._publish()
 
     def _wire(self, takes_own: bool) -> None:
         """Connect what a visitor of the page does."""
-        begin = self.go.click(self._begin, None, [self.go, self.stop], queue=False, **PRIVATE)
-        begin.then(None, js=show_result("unpaired-slider"), **PRIVATE)
-        run = begin.then(
-            in_plain_words(self._run),
-            [self.photos, self.checkpoint, self.precision, self.own],
-            self.outputs,
-            show_progress="minimal",
-            show_progress_on=self.progress,
-            **HEAVY,
-            **PRIVATE,
-        )
-        run.success(self._end, None, [self.go, self.stop], queue=False, **PRIVATE)
-        run.failure(self._fail, None, [self.go, self.stop, self.progress], queue=False, **PRIVATE)
-        self.stop.click(self._stop, None, self.progress, queue=False, **PRIVATE)
+        asked = [self.photos, self.checkpoint, self.precision, self.own]
+        self.runs.wire(self.go, self._run, asked, self.outputs, "unpaired-slider")
         self.gallery.select(self._compare, self.compared, self.slider, show_progress="hidden", **PRIVATE)
         self.table.click(
             in_plain_words(self._example), self.table, [*self.outputs, self.photos, self.checkpoint],
@@ -92,7 +80,7 @@ class UnpairedTab(UnpairedLayout):
 
     def leave(self, request: gr.Request) -> None:
         """The visitor has closed the page: what still runs for them stops, and their checkpoint is deleted."""
-        self.stop_files.stop(request.session_hash or "")
+        self.runs.end(request)
         self.brought.forget(request.session_hash or "")
 
     def translate_unpaired(self, image: str, checkpoint: str, precision: str, request: gr.Request) -> Iterator[tuple]:
@@ -124,22 +112,7 @@ class UnpairedTab(UnpairedLayout):
 
     def stop_unpaired(self, request: gr.Request) -> dict:
         """Stop this client's run after the photo that is being translated; those that are done are kept."""
-        return {"stopped": self.stop_files.stop(request.session_hash or "")}
-
-    def _begin(self, request: gr.Request) -> dict:
-        self.stop_files.announce(request.session_hash or "")
-        return {self.go: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
-
-    def _end(self, request: gr.Request) -> dict:
-        self.stop_files.forget(request.session_hash or "")
-        return {self.go: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-
-    def _fail(self, request: gr.Request) -> dict:
-        return {**self._end(request), self.progress: progress_line(HINT)}
-
-    def _stop(self, request: gr.Request) -> Any:
-        stopping = self.stop_files.stop(request.session_hash or "")
-        return progress_line("Stopping after this photo ...") if stopping else gr.skip()
+        return {"stopped": self.runs.end(request)}
 
     def _run(
         self,
@@ -194,7 +167,7 @@ class UnpairedTab(UnpairedLayout):
         """Load a checkpoint from the Hub for this visitor."""
         name = name.strip()
         with self.brought.new(request.session_hash or "", Path(name).name or "checkpoint") as folder:
-            own = fetch_from_hub(name, folder, self.settings.max_checkpoint_megabytes)
+            own = fetch_from_hub(name, folder, self.settings.max_checkpoint_megabytes, "CUTPipeline")
         return self._loaded(own)
 
     def _convert(self, path: str, request: gr.Request) -> dict:
@@ -238,19 +211,6 @@ class UnpairedTab(UnpairedLayout):
             self.client: snippets.client,
         }
 
-    def _chosen(self, checkpoint: str | None, own: OwnCheckpoint | None) -> str | OwnCheckpoint:
-        if own is not None and checkpoint == own.name:
-            return own
-        if checkpoint in [entry.id for entry in self.checkpoints]:
-            return checkpoint
-        if checkpoint is None:
-            raise ImageError(NOTHING_HERE)
-        known = ", ".join(entry.id for entry in self.checkpoints) or "none"
-        raise ImageError(
-            f"There is no checkpoint {checkpoint!r} here; there is {known}. One of your own is forgotten after "
-            f"{count_in_words(self.settings.keep_minutes, 'minute')}: load it again."
-        )
-
     def _job(
         self,
         files: list[str],
@@ -269,15 +229,16 @@ class UnpairedTab(UnpairedLayout):
             raise ImageError("Add a photo first.")
         if len(files) > settings.max_photos:
             raise ImageError(f"These are {len(files)} photos; at most {settings.max_photos} are translated at once.")
-        if precision not in [value for _, value in PRECISIONS]:
-            raise ImageError(f"The precision is {precision!r}; auto, fp32 or bf16 is accepted.")
+        if checkpoint is None:
+            raise ImageError(NOTHING_HERE)
+        known = [entry.id for entry in self.checkpoints]
         return Job(
-            checkpoint=self._chosen(checkpoint, own),
+            checkpoint=choose(checkpoint, own, known, settings.keep_minutes),
             files=tuple(files),
-            precision=None if precision == "auto" else precision,
+            precision=as_argument(precision),
             max_pixels=settings.max_photo_pixels,
             max_megabytes=settings.max_upload_megabytes,
-            stop_file=self.stop_files.announce(request.session_hash or ""),
+            stop_file=self.runs.announce(request),
         )
 
     def _events(self, job: Job, results: Results, request: gr.Request) -> Iterator[Begun | Translated | Failed]:
@@ -294,7 +255,7 @@ class UnpairedTab(UnpairedLayout):
                     results.failures.append(event)
                 yield event
         finally:
-            self.stop_files.forget(request.session_hash or "")
+            self.runs.forget(request)
         if not results.files:
             reasons = " ".join(failed.reason for failed in results.failures[:3])
             raise ImageError(reasons or "Stopped before a photo was done.")

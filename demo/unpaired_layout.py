@@ -2,13 +2,13 @@
 
 import gradio as gr
 
-from demo.unpaired_examples import UnpairedExample, as_data_uri
+from demo.photo_examples import PhotoExample, as_data_uri
+from demo.precisions import PRECISIONS
 from demo.upload import UploadImage
 from demo.widgets import before_after, code_that_repeats, progress_line
 from pipelines.hub.registry import Checkpoint
 
 HINT = "Add a photo, or several."
-PRECISIONS = [("the faster one here", "auto"), ("fp32", "fp32"), ("bf16", "bf16")]
 NOTHING_HERE = "No translation is installed here."
 
 
@@ -23,7 +23,7 @@ class UnpairedLayout:
     """
 
     def __init__(
-        self, checkpoints: list[Checkpoint], examples: list[UnpairedExample], takes_own: bool, state_seconds: int
+        self, checkpoints: list[Checkpoint], examples: list[PhotoExample], takes_own: bool, state_seconds: int
     ):
         self.own = gr.State(None, time_to_live=state_seconds)
         self.compared = gr.State(None, time_to_live=state_seconds)
@@ -43,7 +43,7 @@ class UnpairedLayout:
             self.code, self.python, self.command, self.client,
         ]  # fmt: skip
 
-    def _choice(self, checkpoints: list[Checkpoint], examples: list[UnpairedExample]) -> None:
+    def _choice(self, checkpoints: list[Checkpoint], examples: list[PhotoExample]) -> None:
         thumbnails = {example.checkpoint.id: example for example in reversed(examples)}
         style = "".join(
             f"#translation label:nth-of-type({number})::before "
@@ -105,7 +105,7 @@ class UnpairedLayout:
         with gr.Accordion("Advanced", open=False, elem_id="unpaired-advanced", elem_classes="advanced"):
             self.precision = gr.Dropdown(PRECISIONS, value="auto", label="Precision", elem_id="precision")
 
-    def _examples(self, examples: list[UnpairedExample]) -> None:
+    def _examples(self, examples: list[PhotoExample]) -> None:
         self.table = gr.Dataset(
             label="Examples",
             components=[gr.Image(visible=False, type="filepath") for _ in range(2)],

@@ -5,17 +5,16 @@ So everything that goes in and comes out can be pickled and lies on the CPU. Pho
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from demo.devices import device_manager, on_gpu
+from demo.devices import on_gpu
 from demo.errors import explain
+from demo.own_checkpoint import OwnCheckpoint, as_visitor_knows, borrow
 from demo.pictures import Picture, read_upload
-from demo.unpaired_own import OwnCheckpoint
 from demo.upload import check_megabytes
 from pipelines.images.formats import read_image
 from pipelines.images.provenance import make_record
@@ -102,7 +101,7 @@ def gpu_seconds(job: Job) -> int:
 @on_gpu(duration=gpu_seconds)
 def translate(job: Job) -> Iterator[Begun | Translated | Failed]:
     """Translate photos one after the other; one that fails does not stop the rest."""
-    with _pipeline(job.checkpoint) as pipe:
+    with borrow(job.checkpoint) as pipe:
         pipe.set_progress_bar_config(disable=True)
         limit = job.max_pixels or (CPU_PIXELS if pipe.device.type == "cpu" else GPU_PIXELS)
         began = time.monotonic()
@@ -119,12 +118,6 @@ def translate(job: Job) -> Iterator[Begun | Translated | Failed]:
                 yield Failed(index, Path(file).name, str(explain(error).message))
 
 
-def _pipeline(checkpoint: str | OwnCheckpoint) -> AbstractContextManager[Any]:
-    if isinstance(checkpoint, OwnCheckpoint):
-        return device_manager().lend(checkpoint.load)
-    return device_manager().use(checkpoint)
-
-
 def _translate(pipe: Any, job: Job, index: int, photo: Picture) -> Translated:
     start = time.monotonic()
     output = pipe(photo.value, precision=job.precision)
@@ -136,6 +129,4 @@ def _translate(pipe: Any, job: Job, index: int, photo: Picture) -> Translated:
         seed=0,
         notes=list(dict.fromkeys([*photo.notes, *output.notes[0]])),
     )
-    if isinstance(job.checkpoint, OwnCheckpoint):  # the folder that it was loaded from is nobody else's business
-        record |= {"checkpoint": job.checkpoint.name, "revision": job.checkpoint.revision}
-    return Translated(index, photo, output.images[0], record, seconds)
+    return Translated(index, photo, output.images[0], as_visitor_knows(record, job.checkpoint), seconds)

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from demo.own_checkpoint import OwnCheckpoint
 from demo.snippets import Snippets, quoted
-from demo.unpaired_own import OwnCheckpoint
 
 _LOAD = """\
 from pipelines import CUTPipeline

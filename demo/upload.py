@@ -5,6 +5,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.data_classes import ImageData
 
+from demo.pictures import Picture
 from demo.settings import DemoSettings
 
 
@@ -48,6 +49,12 @@ def check_megabytes(path: str, limit: int) -> None:
         raise gr.Error(
             f"{Path(path).name} has {megabytes:.1f} MB; at most {limit} MB are accepted.", print_exception=False
         )
+
+
+def tell_notes(picture: Picture) -> None:
+    """Show what was done to a picture as messages on the page."""
+    for note in picture.notes:
+        gr.Info(note)
 
 
 def upload_image(label: str, elem_id: str) -> UploadImage:

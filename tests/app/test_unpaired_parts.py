@@ -12,10 +12,11 @@ import torch
 
 from demo.devices import device_manager, usable_checkpoints
 from demo.errors import explain
+from demo.own_checkpoint import OwnCheckpoint, fetch_from_hub
 from demo.settings import DemoSettings
 from demo.tab_unpaired import UnpairedTab
 from demo.theme import launch_options
-from demo.unpaired_own import OwnCheckpoint, convert_file, fetch_from_hub
+from demo.unpaired_own import convert_file
 from demo.unpaired_result import Results
 from demo.unpaired_run import Begun, Failed, Job, Translated, gpu_seconds, translate
 from demo.unpaired_snippets import snippets_for
@@ -199,7 +200,7 @@ def test_a_checkpoint_file_that_is_too_large_is_not_read(tmp_path):
 def test_a_checkpoint_of_the_hub(hub, job, tmp_path):
     files = files_of(tiny_cut(5), tmp_path / "saved")
     commit = hub.add("someone/cut", files | {"evil.py": b"raise SystemExit", "x.bin": bytes(5 * 2**20)})
-    own = fetch_from_hub("someone/cut", tmp_path / "own", 1)
+    own = fetch_from_hub("someone/cut", tmp_path / "own", 1, "CUTPipeline")
     assert (own.name, own.revision) == ("someone/cut", commit)
     assert not (tmp_path / "own" / "evil.py").exists()
     assert not any(path.is_symlink() for path in (tmp_path / "own").rglob("*"))
@@ -210,7 +211,7 @@ def test_a_checkpoint_of_the_hub(hub, job, tmp_path):
 def test_a_large_repository_is_refused_before_anything_is_transferred(hub, tmp_path):
     hub.add("someone/huge", {"model_index.json": b"{}", "generator/model.safetensors": bytes(3 * 2**20)})
     with pytest.raises(CheckpointError, match=r"someone/huge has 3 MB; at most 2 MB are accepted\."):
-        fetch_from_hub("someone/huge", tmp_path / "own", 2)
+        fetch_from_hub("someone/huge", tmp_path / "own", 2, "CUTPipeline")
     assert hub.transfers() == []
 
 
@@ -230,7 +231,7 @@ def test_no_token_of_the_owner_is_used_for_a_visitor(hub, tmp_path, monkeypatch)
 
     monkeypatch.setattr(hub.http.RequestHandlerClass, "_answer", answer)
     hub.add("someone/cut", files_of(tiny_cut(), tmp_path / "saved"))
-    fetch_from_hub("someone/cut", tmp_path / "own", 1)
+    fetch_from_hub("someone/cut", tmp_path / "own", 1, "CUTPipeline")
     assert seen
     assert set(seen) == {None}
 
@@ -238,7 +239,7 @@ def test_no_token_of_the_owner_is_used_for_a_visitor(hub, tmp_path, monkeypatch)
 @pytest.mark.parametrize("name", ["", "cut-one", "../weights", "/etc/passwd", "a/b/c", "https://example.org/a"])
 def test_only_hub_ids_are_looked_up(hub, name, tmp_path):
     with pytest.raises(CheckpointError, match="is not a Hub id"):
-        fetch_from_hub(name, tmp_path / "own", 1)
+        fetch_from_hub(name, tmp_path / "own", 1, "CUTPipeline")
     assert hub.requests == []
 
 
@@ -246,19 +247,23 @@ def test_a_folder_of_this_machine_is_no_hub_id(hub, tmp_path, monkeypatch):
     tiny_cut().save_pretrained(tmp_path / "weights" / "secret")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist at"):
-        fetch_from_hub("weights/secret", tmp_path / "own", 1)
+        fetch_from_hub("weights/secret", tmp_path / "own", 1, "CUTPipeline")
 
 
 def test_a_pipeline_of_another_method_is_named_without_a_path(hub, tmp_path):
     hub.add("someone/oeft", files_of(tiny_oeft(), tmp_path / "saved"))
     with pytest.raises(CheckpointError, match="someone/oeft holds a OEFTPipeline, not a CUTPipeline") as caught:
-        fetch_from_hub("someone/oeft", tmp_path / "own", 1)
+        fetch_from_hub("someone/oeft", tmp_path / "own", 1, "CUTPipeline")
     assert str(tmp_path) not in str(caught.value)
 
 
 def test_a_checkpoint_that_was_deleted_asks_to_be_loaded_again(job, tmp_path):
     with pytest.raises(CheckpointError, match="latest_net_G.pth is no longer kept here: load it again"):
-        list(translate(replace(job, checkpoint=OwnCheckpoint("latest_net_G.pth", None, tmp_path / "gone"))))
+        list(
+            translate(
+                replace(job, checkpoint=OwnCheckpoint("latest_net_G.pth", None, tmp_path / "gone", "CUTPipeline"))
+            )
+        )
 
 
 def build(monkeypatch, ids, **settings) -> tuple[gr.Blocks, UnpairedTab]:
@@ -318,8 +323,8 @@ def test_a_visitors_checkpoint_is_deleted_when_they_leave(app_environment, monke
     ("checkpoint", "name"),
     [
         ("cut-one", "cut-one"),
-        (OwnCheckpoint("someone/cut", "0" * 40, Path("x")), "someone/cut"),
-        (OwnCheckpoint('la"test.pth', None, Path("x")), 'la"test.pth'),
+        (OwnCheckpoint("someone/cut", "0" * 40, Path("x"), "CUTPipeline"), "someone/cut"),
+        (OwnCheckpoint('la"test.pth', None, Path("x"), "CUTPipeline"), 'la"test.pth'),
     ],
 )
 def test_snippets_are_valid_code(checkpoint, name, photos):

@@ -18,7 +18,7 @@ THUMBNAIL = (192, 192)  # width and height of each half, pixels
 
 
 @dataclass(frozen=True)
-class UnpairedExample:
+class PhotoExample:
     """One photo with its translation.
 
     Attributes:
@@ -51,11 +51,11 @@ class UnpairedExample:
         return pair
 
 
-def examples_of(checkpoint: Checkpoint) -> list[UnpairedExample]:
+def examples_of(checkpoint: Checkpoint) -> list[PhotoExample]:
     """List the examples of a checkpoint whose two files are here."""
     folder = checkpoint.registry_file.parent
     found = [
-        UnpairedExample(checkpoint, folder / example["image"], folder / example["result"])
+        PhotoExample(checkpoint, folder / example["image"], folder / example["result"])
         for example in checkpoint.examples
         if {"image", "result"} <= example.keys()
     ]
