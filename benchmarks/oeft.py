@@ -67,18 +67,22 @@ def plain_way() -> ExitStack:
     import torch
 
     from pipelines.losses.contextual import contextual_loss
+    from pipelines.losses.info_nce import info_nce
     from pipelines.oeft import fine_tuning, losses
     from pipelines.oeft.correspondence import warp
 
     def matrix_warp(query, key, value, alpha, gradient_dtype):
         return warp(query, key, value, alpha, route="matrix")
 
+    def matrix_contrast(source, warped, temperature, precision):
+        return info_nce(source, warped, temperature)
+
     stack = ExitStack()
     stack.enter_context(patch.dict("os.environ", {"TRANSLATION_HUB_MALLOC": "0"}))
     stack.enter_context(patch.object(fine_tuning, "warp", matrix_warp))
     stack.enter_context(patch.object(fine_tuning, "fast_precision", lambda _: torch.float32))
     stack.enter_context(patch.object(fine_tuning, "MEMORY_FORMAT", torch.contiguous_format))
-    stack.enter_context(patch.object(losses, "MATRIX_LIMIT", float("inf")))
+    stack.enter_context(patch.object(fine_tuning, "contrastive_loss", matrix_contrast))
     stack.enter_context(patch.object(losses, "contextual_loss", partial(contextual_loss, blocks=False)))
     return stack
 
@@ -108,7 +112,7 @@ def peak_memory(checkpoint: str, grid: int, iterations: int) -> float:
     del iterations
     import torch
 
-    from pipelines.oeft import fine_tuning, losses
+    from pipelines.oeft import fine_tuning
 
     tuning = start_run(checkpoint, grid)._fine_tuning
     descriptors = tuning.descriptors()
@@ -121,8 +125,8 @@ def peak_memory(checkpoint: str, grid: int, iterations: int) -> float:
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     warped = fine_tuning.warp(query, key, value, 100.0, gradient_dtype=tuning.precision)
     loss = warped.square().mean()
-    loss = loss + losses.contrastive_loss(query, key, 0.07, tuning.precision)
-    loss = loss + losses.context_loss(maps, target, ("level",), 0.5)
+    loss = loss + fine_tuning.contrastive_loss(query, key, 0.07, tuning.precision)
+    loss = loss + fine_tuning.context_loss(maps, target, ("level",), 0.5)
     loss.backward()
     return resident("VmHWM") - before
 

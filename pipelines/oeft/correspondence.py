@@ -7,7 +7,6 @@ from torch import Tensor
 from pipelines.oeft.attention import block_attention
 
 ROUTES = ("matrix", "blocks", "sdpa")
-MATRIX_LIMIT = 3 << 19  # similarities; up to it one small matrix is quicker than blocks of it
 
 
 def correlation(query: Tensor, key: Tensor) -> Tensor:
@@ -23,15 +22,13 @@ def correlation(query: Tensor, key: Tensor) -> Tensor:
     return torch.bmm(query, key.transpose(1, 2))
 
 
-def choose_route(query: Tensor, key: Tensor) -> str:
-    """The fastest way to warp: small grids by the matrix, large ones by `sdpa` on CUDA and by blocks elsewhere.
+def choose_route(device: torch.device) -> str:
+    """The fastest way to warp: `sdpa` on CUDA, whose kernels are made for this, and blocks elsewhere.
 
     On a CPU torch's fused attention wants values as wide as the descriptors and is several times slower backwards
-    (`benchmarks/oeft_routes.py`); on CUDA its kernels are made for this.
+    (`benchmarks/oeft_routes.py`); a matrix, even a small one, has weights that are denormal numbers, which are slow.
     """
-    if query.shape[1] * key.shape[1] <= MATRIX_LIMIT:
-        return "matrix"
-    return "sdpa" if query.device.type == "cuda" else "blocks"
+    return "sdpa" if device.type == "cuda" else "blocks"
 
 
 def warp(
@@ -49,7 +46,7 @@ def warp(
         key: Unit descriptors of the exemplar (B, M, C).
         value: Patches of the exemplar (B, M, D), see `to_patches`.
         alpha: Sharpness of the softmax, > 0.
-        route: One of `ROUTES`; None chooses by size and device. They agree to 2e-4.
+        route: One of `ROUTES`; None chooses by device. They agree to 2e-4.
         gradient_dtype: See `block_attention`; the other two routes do not use it.
 
     Returns:
@@ -58,7 +55,7 @@ def warp(
     Raises:
         ValueError: When `route` is not one of `ROUTES`.
     """
-    route = route or choose_route(query, key)
+    route = route or choose_route(query.device)
     if route == "matrix":
         return torch.softmax(alpha * correlation(query, key), dim=2) @ value
     if route == "blocks":

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 
 from pipelines.losses.contextual import contextual_loss
-from pipelines.losses.info_nce import info_nce
 from pipelines.losses.perceptual import gram_distance
 from pipelines.oeft.attention import block_log_sum_exp
-from pipelines.oeft.correspondence import MATRIX_LIMIT
 
 
 def contrastive_loss(
@@ -22,10 +20,8 @@ def contrastive_loss(
         precision: Of the matrix products; with bfloat16 the loss agrees to 1e-3, its gradients to 2e-2.
 
     Returns:
-        The mean over places, a scalar. It is `info_nce`, without holding its matrix where that is large.
+        The mean over places, a scalar: `info_nce` of the two, whose matrix is never held.
     """
-    if source.shape[1] ** 2 <= MATRIX_LIMIT:
-        return info_nce(source, warped, temperature)
     positive = (source * warped).sum(dim=2) / temperature  # (B, N)
     return (block_log_sum_exp(source, warped, 1 / temperature, positive, precision) - positive).mean()
 

@@ -8,7 +8,7 @@ from pipelines.losses import contextual
 from pipelines.losses.contextual import contextual_loss
 from pipelines.losses.info_nce import info_nce
 from pipelines.losses.perceptual import gram_distance
-from pipelines.oeft import attention, losses
+from pipelines.oeft import attention
 from pipelines.oeft.correspondence import ROUTES, correlation, from_patches, to_patches, warp
 from pipelines.oeft.features import hierarchical_features, unit_vectors
 from pipelines.oeft.losses import contrastive_loss
@@ -21,7 +21,6 @@ def small_blocks(monkeypatch):
     """Blocks so small that every block route takes several, the last of them incomplete."""
     monkeypatch.setattr(attention, "BLOCK_ELEMENTS", 7 * 30)
     monkeypatch.setattr(contextual, "BLOCK_ELEMENTS", 7 * 30)
-    monkeypatch.setattr(losses, "MATRIX_LIMIT", 0)
 
 
 def draw(*shape, seed=0):
