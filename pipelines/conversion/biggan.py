@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -61,7 +62,7 @@ def convert_generator(state: Mapping[str, Tensor], source_name: str = "The file"
     if condition != embedding_dim + chunk:
         raise ConversionError(
             f"{source_name} was not trained with --G_shared --hier: its blocks see {condition} numbers, not the class "
-            f"embedding's {embedding_dim} and the {chunk} of a chunk of the latent. Only such generators are supported."
+            f"embedding's {embedding_dim} and a latent chunk's {chunk}. Only such generators are supported."
         )
     last = num_blocks - 1
     base_channels = size(state, *((f"blocks.{last}.0.{layer}", 0) for layer in ("conv1.weight", "conv2.weight"))) or 0
@@ -92,6 +93,31 @@ def convert_discriminator(state: Mapping[str, Tensor], source_name: str = "The f
     with torch.device("meta"):
         discriminator = BigGANDiscriminator(**config, num_classes=size(state, ("embed.weight", 0)) or 1000)
     return load_renamed(discriminator, state, source_name, trunk_places(state) | JUDGMENT)
+
+
+def find_gan(source: Path) -> dict[str, Path]:
+    """The files of a BigGAN.
+
+    Args:
+        source: the generator's file, such as `G_ema_best0.pth`, or a folder that has `G_ema.pth` or else `G.pth`.
+
+    Returns:
+        "generator", and where it lies beside, under the same name but for the first letters, "discriminator".
+
+    Raises:
+        ConversionError: there is no generator.
+    """
+    if source.is_dir():
+        generator = next((source / name for name in ("G_ema.pth", "G.pth") if (source / name).is_file()), None)
+        if generator is None:
+            raise ConversionError(f"{source} has neither G_ema.pth nor G.pth: give the generator's file.")
+    elif source.is_file():
+        generator = source
+    else:
+        raise ConversionError(f"There is no file or folder {source}.")
+    discriminator = generator.with_name(re.sub("^G(_ema)?", "D", generator.name))
+    found = {"generator": generator, "discriminator": discriminator}
+    return found if discriminator != generator and discriminator.is_file() else {"generator": generator}
 
 
 def recognize_trunk(state: Mapping[str, Tensor], source_name: str) -> dict[str, int]:
@@ -188,9 +214,7 @@ def check_kind(state: Mapping[str, Tensor], source_name: str, wanted: str) -> No
         )
     if found != wanted:
         article = "an" if found == "adaptor" else "a"
-        raise ConversionError(
-            f"{source_name} is {article} {found}, and a file of the {wanted} is needed in its place."
-        )
+        raise ConversionError(f"{source_name} is {article} {found}; in its place the file of the {wanted} is needed.")
 
 
 def _authors_name(key: str, places: Mapping[str, str]) -> str:

@@ -57,13 +57,13 @@ def test_sizes_are_recognized(fixture, networks):
         "num_classes": config["n_classes"],
         "latent_dim": config["dim_z_used"],
         "embedding_dim": config["shared_dim"],
-        "attention_resolution": config["attention"],
+        "attention_resolution": int(config["attention"]),
     }
     assert generator.items() <= dict(networks["G"].config).items()
     assert networks["G"].num_slots == config["num_slots"]
     for name in ("D", "E1"):
         assert networks[name].config["base_channels"] == config["D_ch"]
-        assert networks[name].config["attention_resolution"] == config["attention"]
+        assert networks[name].config["attention_resolution"] == int(config["attention"])
 
 
 @torch.no_grad()
