@@ -117,7 +117,10 @@ class ClassSets:
 
     @cached_property
     def _inputs(self) -> list[LabeledFile]:
-        return [file for file in self.drawn if file in self._features]
+        inputs = [file for file in self.drawn if file in self._features]
+        if len({file.class_name for file in inputs}) < 2:
+            raise MetricError(f"num_images: the {len(inputs)} inputs are of one class; those of two are needed")
+        return inputs
 
     def _others(self, name: str) -> list[LabeledFile]:
         """The inputs that are translated into a class: those that do not show it already."""
@@ -145,8 +148,6 @@ class ClassSets:
     def _translations(self) -> Iterator[tuple[str, Any]]:
         """Class and picture, input by input; a class that has its number is asked for no more."""
         fewest = min(len(self._others(name)) for name in self.classes)
-        if fewest == 0:
-            raise MetricError("the inputs are all of one class; more inputs are needed")
         draws = 1 if self.per_class is None else -(-self.per_class // fewest)
         made: Counter[str] = Counter()
         for number, file in enumerate(self._inputs):
