@@ -12,6 +12,7 @@ import torch
 
 from pipelines.base import DivergedError
 from pipelines.conversion.report import ConversionError
+from pipelines.deepi2i.class_names import UnknownClassError
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import RegistryError
 from pipelines.images.limits import ImageError
@@ -19,7 +20,7 @@ from pipelines.images.limits import ImageError
 logger = logging.getLogger(__name__)
 
 # Their messages are written for the person who reads them.
-_SENTENCES = (ImageError, CheckpointError, RegistryError)
+_SENTENCES = (ImageError, CheckpointError, RegistryError, UnknownClassError)
 _LINES = 4  # of a report
 
 

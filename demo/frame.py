@@ -5,6 +5,7 @@ import gradio as gr
 from demo.accessibility import NAME_PARTS
 from demo.settings import DemoSettings, on_space
 from demo.tab_about import about_rows, build_about, device_in_words
+from demo.tab_classes import ClassesTab
 from demo.tab_exemplar import ExemplarTab
 from demo.tab_single import SingleTab
 from demo.tab_unpaired import UnpairedTab
@@ -25,6 +26,8 @@ def build(settings: DemoSettings) -> gr.Blocks:
                 exemplar = ExemplarTab(settings)
             with gr.Tab("Unpaired", id="unpaired"):
                 unpaired = UnpairedTab(settings)
+            with gr.Tab("Many-class", id="classes"):
+                classes = ClassesTab(settings)
             with gr.Tab("Single image", id="single"):
                 single = SingleTab(settings)
             with gr.Tab("About", id="about"):
@@ -34,4 +37,5 @@ def build(settings: DemoSettings) -> gr.Blocks:
         demo.unload(exemplar.leave)
         demo.unload(single.leave)
         demo.unload(unpaired.leave)
+        demo.unload(classes.leave)
     return demo.queue(max_size=settings.queue_size)

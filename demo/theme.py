@@ -67,7 +67,7 @@ CSS = """
 .photos .wrap .or { font-size: 0; }
 .photos .wrap::after { content: "Drop a photo, or several\\a or click to choose"; white-space: pre; font-size: .9rem;
   line-height: 1.4; text-align: center; }
-#own .pair { align-items: end; }
+#own .pair, .own .pair { align-items: end; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }
 .cards label { flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden; cursor: pointer; }
 .cards label::before { aspect-ratio: 2; background: center / cover; }  /* what has a thumbnail gets it */
@@ -77,6 +77,15 @@ CSS = """
   color: inherit; }
 .cards label:focus-within:has(:focus-visible) { outline: 3px solid var(--color-accent); }
 .cards input { position: absolute; opacity: 0; }
+.tiles .grid-container { gap: 6px; }
+.tiles .caption-label { font-size: .78rem; }
+.tiles .empty::after { content: "The results appear here"; }
+#animation { display: flex; justify-content: center; padding: 8px 0; }
+#animation .strip { width: min(320px, 100%); aspect-ratio: 1; border-radius: 8px; background-position: 0 0;
+  animation: frames 2s infinite alternate; }
+@keyframes frames { to { background-position: 100% 0; } }
+@media (prefers-reduced-motion: reduce) { #animation .strip:not(.asked) { animation: none !important; } }
+.levels { gap: 10px; }
 .notes { margin: 0; padding: 0 2px; list-style: none !important; font-size: .9rem; }
 .notes li { color: var(--body-text-color-subdued) !important; }
 .notes .failed { color: #dc4c4c !important; }

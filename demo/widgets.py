@@ -25,9 +25,9 @@ def duration_in_words(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
-def count_in_words(count: int, noun: str) -> str:
-    """Return "1 step" or "12 steps"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def count_in_words(count: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 step" or "12 steps"; `plural` is for what does not just get an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def before_after(label: str, elem_id: str) -> gr.ImageSlider:

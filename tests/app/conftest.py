@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from demo import tab_unpaired
+from demo import classes_model, devices, tab_classes, tab_unpaired
 from pipelines import OEFTPipeline, SinCUTPipeline
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
 from pipelines.sincut import settings as sincut_settings
+from tests.app.tiny_classes import save_classes
 from tests.app.tiny_unpaired import save_unpaired
 from tests.app.visit import Visit
 
@@ -55,7 +56,8 @@ def app_environment(tmp_path_factory):
         "pipeline": "SinCUTPipeline",
         "source": {"bundled": "sincut"},
     }
-    (folder / "checkpoints.json").write_text(json.dumps([entry, untrained, *save_unpaired(folder, entry)]))
+    entries = [entry, untrained, *save_unpaired(folder, entry), *save_classes(folder, entry)]
+    (folder / "checkpoints.json").write_text(json.dumps(entries))
     presets = {
         "paper": oeft_settings.OEFTSettings(num_steps=200, **TINY),
         "balanced": oeft_settings.OEFTSettings(num_steps=60, **TINY),
@@ -71,12 +73,13 @@ def app_environment(tmp_path_factory):
         patch.setenv("TRANSLATION_HUB_MAX_PHOTOS", "4")
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        usable = tab_unpaired.usable_checkpoints
-        patch.setattr(  # the same checkpoints, whatever else the repository ships
-            tab_unpaired,
-            "usable_checkpoints",
-            lambda task: [own for own in usable(task) if "Nothing." in own.training_data],
-        )
+        listed = devices.usable_checkpoints
+        for module in (tab_unpaired, tab_classes, classes_model):  # the same, whatever else the repository ships
+            patch.setattr(
+                module,
+                "usable_checkpoints",
+                lambda task: [own for own in listed(task) if "Nothing." in own.training_data],
+            )
         for name, preset in presets.items():
             patch.setitem(oeft_settings.PRESETS, name, preset)
         patch.setitem(sincut_settings.PRESETS, "cpu", TINY_SINCUT)

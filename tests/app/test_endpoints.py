@@ -38,6 +38,10 @@ def test_public_names_and_arguments(client):
         "/translate_unpaired",
         "/translate_unpaired_batch",
         "/stop_unpaired",
+        "/translate_classes",
+        "/all_classes",
+        "/interpolate_classes",
+        "/stop_classes",
     }
     names = [parameter["parameter_name"] for parameter in endpoints["/translate_exemplar"]["parameters"]]
     assert names == ["image", "exemplar", "checkpoint", "preset", "num_steps", "seed", "augment"]

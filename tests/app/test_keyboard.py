@@ -94,7 +94,7 @@ def test_example_and_settings(visit, keyboard):
 
 
 def test_tabs_are_reached_and_opened(visit, keyboard):
-    for name in ("Unpaired", "Single image", "About"):
+    for name in ("Unpaired", "Many-class", "Single image", "About"):
         keyboard.go_to("", name)
         keyboard.press()
         visit.page.wait_for_selector(f"role=tab[name='{name}'][selected=true]")
