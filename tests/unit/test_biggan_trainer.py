@@ -1,0 +1,89 @@
+"""Training BigGAN."""
+
+import torch
+from accelerate import Accelerator
+
+from pipelines.training.balanced import BalancedBatches
+from pipelines.training.gan import BigGANTrainer
+from tests.unit import tiny_deepi2i as tiny
+from tests.unit.test_training_loop import same
+from tests.unit.tiny_training import newest_state
+
+
+def test_ten_steps_equal_five_and_resume_and_five(tmp_path):
+    assert tiny.run(tiny.gan_trainer(), tmp_path / "whole", 10) == 10
+    tiny.run(tiny.gan_trainer(), tmp_path / "parts", 5)
+    torch.manual_seed(999)
+    tiny.run(tiny.gan_trainer(), tmp_path / "parts", 10)
+    assert same(newest_state(tmp_path / "whole"), newest_state(tmp_path / "parts"))
+
+
+def test_it_learns_which_class_is_dark_and_which_is_light():
+    config = tiny.gan_config(augmentation=("none",), batch_size=16, lr_generator=2e-3, lr_discriminator=4e-3)
+    trainer = BigGANTrainer(config, 2, Accelerator(cpu=True))
+    labels = torch.arange(16) % 2
+    images = (labels * 200 + 20).to(torch.uint8)[:, None, None, None].expand(-1, 3, 32, 32)
+    for step in range(60):
+        trainer.step({"image": images, "label": labels, "generator": torch.Generator().manual_seed(step)})
+    generator = trainer.result()
+    latent = torch.randn(8, config.latent_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        dark, light = (generator(latent, generator.embedding(torch.full((8,), label))).mean() for label in (0, 1))
+    assert light - dark > 0.3
+
+
+def test_both_networks_move_and_the_average_follows():
+    trainer = tiny.gan_trainer()
+    before = {name: [p.clone() for p in network.parameters()] for name, network in trainer.networks.items()}
+    trainer.step(tiny.batch())
+    for name, network in trainer.networks.items():
+        assert any(not torch.equal(p, q) for p, q in zip(network.parameters(), before[name], strict=True)), name
+    followed = torch.cat([p.flatten() for p in trainer.ema.module.parameters()])
+    start = torch.cat([p.flatten() for p in before["generator"]])
+    now = torch.cat([p.flatten() for p in trainer.generator.parameters()])
+    assert 0 < (followed - start).norm() < (now - start).norm()
+
+
+def test_a_run_draws_from_its_own_generators_only():
+    before = torch.get_rng_state()
+    trainer = tiny.gan_trainer()
+    trainer.step(tiny.batch())
+    trainer.result()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_result_has_statistics_of_its_own_weights():
+    trainer = tiny.gan_trainer(ema_decay=0.9)
+    for seed in range(3):
+        trainer.step(tiny.batch(seed))
+    result, followed = trainer.result(), trainer.ema.module
+    assert not result.training
+    latent = torch.randn(256, 8, generator=torch.Generator().manual_seed(9))
+    embedding = result.embedding(torch.arange(256) % 3)
+    with torch.no_grad():
+        hidden, conditions = result.start(latent, embedding)
+        true = result.run(hidden, conditions).mean(dim=(0, 2, 3))
+    own, others = ((each.head_norm.running_mean - true).norm() for each in (result, followed))
+    assert own < 0.5 * others
+
+
+def test_balanced_batches_take_every_class_equally_and_every_picture_once():
+    found = tiny.pictures(12)
+    labels = torch.tensor([0] * 8 + [1] * 3 + [2])
+    data = BalancedBatches(type(found)(found.images, labels, ()), 6, seed=1)
+    drawn = torch.cat([data.stream.take(6) for _ in range(8)])
+    assert labels[drawn].bincount().tolist() == [16, 16, 16]
+    first = [index for index in drawn.tolist() if labels[index] == 0][:8]
+    assert sorted(first) == list(range(8))
+    state = data.state_dict()
+    expected = data.next_batch()
+    other = BalancedBatches(type(found)(found.images, labels, ()), 6, seed=1)
+    other.load_state_dict(state)
+    assert torch.equal(other.next_batch()["image"], expected["image"])
+
+
+def test_two_processes_share_a_balanced_batch():
+    whole = BalancedBatches(tiny.pictures(), 4, 7).next_batch()["image"]
+    parts = [BalancedBatches(tiny.pictures(), 4, 7, rank, 2).next_batch()["image"] for rank in range(2)]
+    assert torch.equal(whole[0::2], parts[0])
+    assert torch.equal(whole[1::2], parts[1])
