@@ -7,9 +7,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pipelines.commands import UsageError
+
 METHODS = {
     "cut": ("CUTPipeline", "pipelines.cut.convert", "CUT, FastCUT or CycleGAN: a ResNet generator"),
     "sincut": ("SinCUTPipeline", "pipelines.sincut.convert", "SinCUT: a generator of the StyleGAN2 type"),
+}
+MANY_CLASS_METHODS = {
+    "deepi2i": "DeepI2I: the folder of G.pth, D.pth, E1.pth and A1.pth, or a file of its StyleGAN variant",
+    "biggan": "BigGAN-PyTorch: G_ema.pth or G.pth, and D.pth beside it, as a GAN that `train deepi2i --init` takes",
 }
 
 
@@ -18,29 +24,54 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "convert",
         help="make a pipeline folder from a checkpoint of the authors' code",
-        description="Write the generator of SOURCE as a pipeline folder that from_pretrained loads. No code of the "
+        description="Write the networks of SOURCE as a pipeline folder that from_pretrained loads. No code of a "
         "file is run; a file that does not fit is refused with a list of all that is wrong.",
     )
+    methods = {name: row[2] for name, row in METHODS.items()} | MANY_CLASS_METHODS
     parser.add_argument(
-        "method", choices=METHODS, help="; ".join(f"{name}: {row[2]}" for name, row in METHODS.items())
+        "method", choices=methods, help="; ".join(f"{name}: {description}" for name, description in methods.items())
     )
-    parser.add_argument("--source", type=Path, required=True, metavar="FILE", help="such as latest_net_G.pth")
+    parser.add_argument(
+        "--source", type=Path, required=True, metavar="PATH", help="a file such as latest_net_G.pth, or a folder"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     parser.add_argument("--half", action="store_true", help="write the weights in half precision (fp16)")
     parser.add_argument("--overwrite", action="store_true", help="replace DIR if it holds a pipeline")
+    many = parser.add_argument_group("deepi2i and biggan")
+    many.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="names of the first classes, which the authors' files lack: a JSON list, a JSON object of numbers by "
+        "name, or one name a line",
+    )
+    many.add_argument(
+        "--resolution",
+        type=int,
+        default=256,
+        metavar="N",
+        help="of the StyleGAN variant, whose files do not tell it (default: 256)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert one file.
+    """Convert one checkpoint.
 
     Returns:
         0.
 
     Raises:
+        UsageError: an option is not one of this method.
         ConversionError: the file cannot be converted, or the folder is taken; nothing is written.
     """
+    if args.method in MANY_CLASS_METHODS:
+        from pipelines.commands import convert_many_class
+
+        return convert_many_class.run(args)
+    if args.classes is not None:
+        raise UsageError(f"--classes is given, and networks of {args.method} have none: leave it out.")
     import pipelines
-    from pipelines.conversion.output import check_free, readme, whole_folder
+    from pipelines.conversion.output import check_free, precision, readme, usage, whole_folder
     from pipelines.conversion.reader import read_state_dict
     from pipelines.conversion.report import check_finite
     from pipelines.hub.verify import file_sha256
@@ -52,8 +83,9 @@ def run(args: argparse.Namespace) -> int:
         generator = generator.half()
         check_finite(generator, args.source.name)
     pipe = getattr(pipelines, pipeline_name)(generator)
-    precision = "rounded to half precision" if args.half else "in fp32"
-    text = readme(args.source.name, file_sha256(args.source), pipeline_name, precision)
+    text = readme(
+        {args.source.name: file_sha256(args.source)}, pipeline_name, usage(pipeline_name), precision(args.half)
+    )
     with whole_folder(args.output, overwrite=args.overwrite) as folder:
         pipe.save_pretrained(folder)
         (folder / "README.md").write_text(text, encoding="utf-8")

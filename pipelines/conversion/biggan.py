@@ -56,10 +56,10 @@ def convert_generator(state: Mapping[str, Tensor], source_name: str = "The file"
     check_kind(state, source_name, "generator")
     num_blocks = count_blocks(state)
     resolution = _resolution(num_blocks, _GENERATOR_RESOLUTIONS, source_name)
-    embedding_dim = size(state, ("shared.weight", 1)) or 128
-    chunk = size(state, ("linear.weight", 1)) or 20
-    condition = size(state, ("blocks.0.0.bn1.gain.weight", 1)) or embedding_dim + chunk
-    if condition != embedding_dim + chunk:
+    condition = size(state, ("blocks.0.0.bn1.gain.weight", 1), ("blocks.0.0.bn1.bias.weight", 1)) or 148
+    chunk = size(state, ("linear.weight", 1)) or condition - (size(state, ("shared.weight", 1)) or 128)
+    embedding_dim = size(state, ("shared.weight", 1)) or condition - chunk
+    if condition != embedding_dim + chunk or chunk < 1 or embedding_dim < 1:
         raise ConversionError(
             f"{source_name} was not trained with --G_shared --hier: its blocks see {condition} numbers, not the class "
             f"embedding's {embedding_dim} and a latent chunk's {chunk}. Only such generators are supported."
@@ -196,7 +196,8 @@ def kind_of(state: Mapping[str, Tensor]) -> str:
         return ""
     if any(key.startswith(("shared.", "output_layer.")) or ".bn1." in key for key in state):
         return "generator"
-    return "discriminator" if size(state, ("blocks.0.0.conv1.weight", 1)) == 3 else "adaptor"
+    channels = size(state, ("blocks.0.0.conv1.weight", 1), ("blocks.0.0.conv_sc.weight", 1))
+    return "discriminator" if channels == 3 else "adaptor"
 
 
 def check_kind(state: Mapping[str, Tensor], source_name: str, wanted: str) -> None:

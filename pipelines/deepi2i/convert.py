@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,17 +11,31 @@ from torch import Tensor
 from pipelines.conversion.biggan import (
     JUDGMENT,
     check_kind,
+    convert_discriminator,
+    convert_generator,
     count_blocks,
     load_renamed,
     recognize_trunk,
     size,
     trunk_places,
 )
+from pipelines.conversion.files import find_folder
 from pipelines.conversion.report import ConversionError
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.encoder import LEVELS, DeepI2IEncoder
 
+FILES = {"encoder": "E1.pth", "adaptor": "A1.pth", "generator": "G.pth", "discriminator": "D.pth"}
 _UNUSED = tuple(JUDGMENT.values())  # layers that the authors' encoder and adaptor carry along
+
+
+def find_checkpoint(source: Path) -> dict[str, Path]:
+    """The files of a checkpoint by network: in a folder, or in the only one below it that has all four.
+
+    Raises:
+        ConversionError: there is none, or more than one.
+    """
+    folder = find_folder(source, FILES)
+    return {network: folder / name for network, name in FILES.items()}
 
 
 def convert_encoder(state: Mapping[str, Tensor], source_name: str = "The file") -> DeepI2IEncoder:
@@ -60,3 +75,11 @@ def convert_adaptor(state: Mapping[str, Tensor], source_name: str = "The file") 
         )
     places = {f"blocks.{level}": f"blocks.{index}.0" for index, level in enumerate(LEVELS)}
     return load_renamed(adaptor, state, source_name, places, unused=_UNUSED)
+
+
+CONVERSIONS = {
+    "encoder": convert_encoder,
+    "adaptor": convert_adaptor,
+    "generator": convert_generator,
+    "discriminator": convert_discriminator,
+}

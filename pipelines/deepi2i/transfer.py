@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
+from pipelines.deepi2i.class_names import read_class_names
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.deepi2i.training_config import DeepI2IConfig
 from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator
@@ -118,7 +119,8 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
             shape["max_channels"],
         )
         discriminator.trunk.load_state_dict(encoder.trunk.state_dict())
-    return PretrainedGAN(generator, discriminator, content["class_names"], encoder, adaptor)
+    class_names = read_class_names(content["class_names"], generator.config["num_classes"])
+    return PretrainedGAN(generator, discriminator, class_names, encoder, adaptor)
 
 
 def random_gan(config: BigGANConfig) -> PretrainedGAN:

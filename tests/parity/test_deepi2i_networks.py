@@ -11,7 +11,7 @@ from pipelines.conversion.biggan import convert_discriminator, convert_generator
 from pipelines.conversion.reader import read_state_dict
 from pipelines.deepi2i.convert import convert_adaptor, convert_encoder
 from pipelines.deepi2i.encoder import LEVELS
-from tests.parity.fixtures import read_fixture
+from tests.parity.fixtures import read_fixture, read_key_list
 
 WEIGHTS = "result/animals/weights/DeepI2I_animals"
 STRENGTH = 0.1  # w_l of every level
@@ -49,6 +49,24 @@ def assert_close(found: Tensor, wanted: Tensor):
     assert (found - wanted).abs().max() <= 1e-5 * wanted.abs().max()
 
 
+FULL_SIZE = {
+    "deepi2i_biggan_g": (convert_generator, {"base_channels": 96, "latent_dim": 120, "embedding_dim": 128}),
+    "deepi2i_biggan_d": (convert_discriminator, {"base_channels": 96, "num_classes": 1000}),
+    "deepi2i_biggan_e1": (convert_encoder, {"base_channels": 96, "resolution": 128, "attention_resolution": 64}),
+    "deepi2i_biggan_a1": (convert_adaptor, {"in_channels": [192, 384, 768, 1536]}),
+}
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_full_size_files_are_recognized(name):
+    convert, wanted = FULL_SIZE[name]
+    listing = read_key_list(name)
+    network = convert({key: torch.zeros(()).expand(shape) for key, shape, _ in listing["state_dict"]})
+    assert wanted.items() <= dict(network.config).items()
+    unused = 1 + 1536 + 1000 * 1536 if name.endswith(("e1", "a1")) else 0  # linear and embed
+    assert sum(value.numel() for value in network.parameters()) == listing["n_params"] - unused
+
+
 def test_sizes_are_recognized(fixture, networks):
     config = fixture.meta["config"]
     generator = {
@@ -82,6 +100,14 @@ def test_translation(fixture, networks, added):
     embedding = generator.embedding(fixture.tensors["gy"][:2])
     assert_close(generator(latent, embedding, added), fixture.tensors["G_out"])
     assert_close(generator(latent, embedding), fixture.tensors["G_out_w0"])
+
+
+@torch.no_grad()
+def test_between_classes(fixture, networks, added):
+    """Half way between two classes; of the first picture they are the same."""
+    start, end = networks["G"].embedding(fixture.tensors["gy"][:4]).chunk(2)
+    found = networks["G"](fixture.tensors["z"][:2], torch.lerp(start, end, 0.5), added)
+    assert_close(found, fixture.tensors["G_out_interp"])
 
 
 @torch.no_grad()
