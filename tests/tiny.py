@@ -4,12 +4,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines import CUTPipeline, OEFTPipeline
+from pipelines import CUTPipeline, DeepI2IPipeline, OEFTPipeline
 from pipelines.cut.networks import ResnetGenerator
+from pipelines.deepi2i.adaptor import DeepI2IAdaptor
+from pipelines.deepi2i.encoder import DeepI2IEncoder
+from pipelines.networks.biggan import BigGANGenerator
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.settings import OEFTSettings
 
 TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8)
+TINY_CLASSES = ["pug", "mongoose", "red fox", "fox squirrel", "12", "meer_kat", "Panda"]  # two have no name
+TINY_SIZES = {"resolution": 32, "base_channels": 4, "attention_resolution": 16}
 
 
 def tiny_oeft(seed: int = 0) -> OEFTPipeline:
@@ -51,3 +56,25 @@ def picture(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator of one seed."""
     return torch.Generator().manual_seed(seed)
+
+
+def tiny_deepi2i(seed: int = 0, level_weights=None, **config) -> DeepI2IPipeline:
+    """A DeepI2I pipeline for 32 pixels and seven classes; its weights depend on `seed` alone."""
+    config = {"num_classes": 9, "latent_dim": 16, "embedding_dim": 8, **TINY_SIZES, **config}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = BigGANGenerator(**config)
+        encoder = DeepI2IEncoder(**{name: config[name] for name in TINY_SIZES}, levels=(16, 8, 4))
+        channels = encoder.channels()
+        adaptor = DeepI2IAdaptor(
+            levels=tuple(channels),
+            in_channels=tuple(channels.values()),
+            out_channels=tuple(generator.channels()[level] for level in channels),
+        )
+        for network in (generator, encoder, adaptor):
+            for name, tensor in network.named_buffers():
+                if name.endswith("running_mean"):
+                    tensor.normal_(std=0.1)
+    pipe = DeepI2IPipeline(encoder, adaptor, generator, TINY_CLASSES, level_weights)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

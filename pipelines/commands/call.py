@@ -1,8 +1,9 @@
 """Calling a pipeline from the command line: loading it, checking what it takes, and saving what it returns."""
 
 import inspect
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,16 @@ OPTIONS = {
     "precision": "--precision",
     "max_pixels": "--max-pixels",
     "compile": "--compile",
+    "target_class": "--target-class",
+    "num_images_per_class": "--num-images-per-class",
+    "truncation": "--truncation",
+    "strength": "--strength",
+    "crop": "--crop",
     "generator": "--seed",
 }
+
+
+MAX_LABEL = 100  # characters of a class in a file name
 
 
 def load(checkpoint: str, device: str | None, revision: str | None = None) -> TranslationPipeline:
@@ -78,20 +87,52 @@ def check_arguments(pipe: TranslationPipeline, names: set[str], *, seeded: bool)
             raise UsageError(f"{type(pipe).__name__} needs {OPTIONS.get(name, name)}.")
 
 
+def result_labels(pipe: Any, arguments: dict[str, Any]) -> list[str]:
+    """What the results of one image are called in file names; a single one is what most pipelines give.
+
+    Args:
+        pipe: the pipeline.
+        arguments: of its call. Classes in `target_class` are replaced by their full names, each once.
+
+    Returns:
+        One label a result, in their order: the class, and the number of the draw where there are several.
+
+    Raises:
+        UsageError: a class that is not there, or no number of draws.
+    """
+    if "target_class" not in arguments:
+        return [""]
+    from pipelines.deepi2i.class_names import ALL, resolve_classes
+
+    names, wanted = pipe.class_names, arguments["target_class"]
+    try:
+        class_ids = resolve_classes(ALL if wanted == [ALL] else wanted, names)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    arguments["target_class"] = [names[number] for number in dict.fromkeys(class_ids)]
+    draws = arguments.get("num_images_per_class", 1)
+    if draws < 1:
+        raise UsageError(f"--num-images-per-class is {draws}; a whole number above 0 is accepted.")
+    labels = [re.sub(r"[^\w.-]+", "_", name)[:MAX_LABEL] for name in arguments["target_class"]]
+    if draws == 1:
+        return labels
+    return [f"{label}-{draw}" for label in labels for draw in range(1, draws + 1)]
+
+
 def translate(
-    pipe: Any, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int, output: Path
+    pipe: Any, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int, outputs: Sequence[Path]
 ) -> Image.Image:
-    """Run the pipeline once and save the picture with its record.
+    """Run the pipeline once and save its results, each with its record.
 
     Args:
         pipe: the pipeline.
         inputs: image files by argument name.
         arguments: the other arguments of the call.
         seed: of the generator.
-        output: the PNG to write.
+        outputs: the PNGs to write, one a result; of fewer, the last results are written.
 
     Returns:
-        The picture.
+        The last result.
     """
     read = {name: read_image(path, name=name) for name, path in inputs.items()}
     for note in (note for image in read.values() for note in image.notes):
@@ -102,15 +143,25 @@ def translate(
     if "callback_on_step_end" in parameters(pipe) and sys.stderr.isatty():
         extra["callback_on_step_end"] = _print_step
     result = pipe(**{name: str(path) for name, path in inputs.items()}, **arguments, **extra)
-    record = make_record(
-        pipe,
-        inputs={name: [image] for name, image in read.items()},
-        arguments=getattr(result, "arguments", arguments),  # what a pipeline decided itself is kept for a repetition
-        seed=seed,
-        notes=getattr(result, "notes", [()])[0],
-    )
-    save_png(result.images[0], output, record)
-    return result.images[0]
+    notes = getattr(result, "notes", [()])
+    first = len(result.images) - len(outputs)
+    for index, output in enumerate(outputs, start=first):
+        record = make_record(
+            pipe,
+            inputs={name: [image] for name, image in read.items()},
+            arguments=_decided(result, index, arguments),
+            seed=seed,
+            notes=notes[index],
+        )
+        save_png(result.images[index], output, record)
+    return result.images[-1]
+
+
+def _decided(result: Any, index: int, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments that give one result again: what a pipeline decided itself is kept for a repetition."""
+    if hasattr(result, "arguments_of"):
+        return result.arguments_of(index)
+    return getattr(result, "arguments", arguments)
 
 
 def _print_step(pipe: TranslationPipeline, step: int, num_steps: int, tensors: dict) -> dict:

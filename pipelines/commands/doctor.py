@@ -72,10 +72,14 @@ def examine(*, probe: bool) -> dict[str, Any]:
 
 def _estimates(checkpoints: list[dict[str, Any]], manager: Any, problems: list[str]) -> list[dict[str, Any]]:
     """Measure the first checkpoint of each task that is here; say of the others why not."""
-    from pipelines.commands.probe import Estimate, estimate_exemplar, estimate_unpaired
+    from pipelines.commands.probe import Estimate, estimate_exemplar, estimate_many_class, estimate_unpaired
     from pipelines.hub.errors import CheckpointError
 
-    estimators: dict[str, Any] = {"exemplar": estimate_exemplar, "unpaired": estimate_unpaired}
+    estimators: dict[str, Any] = {
+        "exemplar": estimate_exemplar,
+        "unpaired": estimate_unpaired,
+        "many-class": estimate_many_class,
+    }
     measured: set[str] = set()
     estimates = []
     for found in checkpoints:

@@ -27,6 +27,11 @@ OWN = (
     "precision",
     "max_pixels",
     "compile",
+    "target_class",
+    "num_images_per_class",
+    "truncation",
+    "strength",
+    "crop",
     "seed",
     "set",
 )  # the record decides
@@ -69,7 +74,7 @@ def repeat(args: argparse.Namespace) -> int:
     print(f"repeating {args.from_png} with {record['checkpoint']}", file=sys.stderr)
     try:
         with _threads(record["threads"]):
-            picture = call.translate(pipe, inputs, record["arguments"], record["seed"], output)
+            picture = call.translate(pipe, inputs, record["arguments"], record["seed"], [output])
     except (ValueError, TypeError, RuntimeError) as error:
         raise ImageError(f"{args.from_png} cannot be repeated: {error}") from error
     difference = compare(args.from_png, picture)

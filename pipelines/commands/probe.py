@@ -1,11 +1,16 @@
 """How long a run will take here, from a few real steps of it, or from a whole one."""
 
+import math
 import time
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from pipelines.cut.pipeline import CUTPipeline
+from pipelines.deepi2i.output import DeepI2IOutput
+from pipelines.deepi2i.pipeline import PRECISIONS, DeepI2IPipeline
+from pipelines.deepi2i.rendering import choose_batch_size
 from pipelines.oeft.pipeline import OEFTPipeline
 from pipelines.oeft.settings import PRESETS
 
@@ -70,9 +75,40 @@ def estimate_unpaired(checkpoint_id: str, pipe: CUTPipeline) -> list[Estimate]:
         checkpoint_id: named in the estimate.
         pipe: on its device.
     """
-    image = torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
+    image = _picture()
     pipe(image)
     start = time.perf_counter()
     output = pipe(image)
     seconds = round(time.perf_counter() - start, 3)
     return [Estimate(checkpoint_id, f"one picture in {output.arguments['precision']}", seconds)]
+
+
+def estimate_many_class(checkpoint_id: str, pipe: DeepI2IPipeline) -> list[Estimate]:
+    """Time the translation of one picture into one class, and by one batch of classes into all of them.
+
+    Args:
+        checkpoint_id: named in the estimates.
+        pipe: on its device.
+    """
+    image, num_classes = _picture(), len(pipe.class_names)
+    pipe(image, 0)  # converts the weights
+    single, output = _seconds(pipe, image, 0)
+    precision = output.arguments["precision"]
+    estimates = [Estimate(checkpoint_id, f"one picture to one class in {precision}", round(single, 3))]
+    if num_classes > 1:
+        plan = choose_batch_size(pipe.generator, PRECISIONS[precision], num_classes)
+        batch, _ = _seconds(pipe, image, list(range(plan)))
+        seconds = round(batch * math.ceil(num_classes / plan), 3)
+        run = f"one picture to all {num_classes} classes in {precision}"
+        estimates.append(Estimate(checkpoint_id, run, seconds))
+    return estimates
+
+
+def _seconds(pipe: DeepI2IPipeline, image: Tensor, target_class: int | list[int]) -> tuple[float, DeepI2IOutput]:
+    start = time.perf_counter()
+    output = pipe(image, target_class)
+    return time.perf_counter() - start, output
+
+
+def _picture() -> Tensor:
+    return torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))

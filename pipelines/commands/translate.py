@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ PASSED_ON = (
     "precision",
     "max_pixels",
     "compile",
+    "target_class",
+    "num_images_per_class",
+    "truncation",
+    "strength",
+    "crop",
 )  # to the pipeline, when they are given
 
 
@@ -52,6 +58,30 @@ def add_parser(subparsers) -> None:
         default=None,
         help="compile the networks first: worth it for many pictures of one size",
     )
+    parser.add_argument(
+        "--target-class",
+        nargs="+",
+        metavar="NAME",
+        help="names of classes, their numbers, unique parts of their names, or all",
+    )
+    parser.add_argument("--num-images-per-class", type=int, metavar="N", help="results of every class (default: 1)")
+    parser.add_argument(
+        "--truncation", type=float, metavar="T", help="0 to 1; less is closer to the mean of a class (default: 1)"
+    )
+    parser.add_argument(
+        "--strength",
+        nargs="+",
+        type=float,
+        metavar="S",
+        help="how much of the picture is kept: a factor, or one a level from fine to coarse (default: 1)",
+    )
+    parser.add_argument(
+        "--crop",
+        nargs=3,
+        type=int,
+        metavar=("LEFT", "TOP", "SIDE"),
+        help="the square to translate, in pixels (default: the largest one in the center)",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
     parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
     parser.add_argument(
@@ -59,7 +89,8 @@ def add_parser(subparsers) -> None:
         type=Path,
         default=Path("outputs"),
         metavar="PATH",
-        help="a folder, or for a single image a .png file (default: outputs)",
+        help="a folder, or for a single result a .png file; several results of an image are called after their "
+        "classes (default: outputs)",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps (default: the best one here)")
 
@@ -88,15 +119,20 @@ def run(args: argparse.Namespace) -> int:
     if args.set:
         arguments["settings"] = dict(args.set)
     shared = {} if args.exemplar is None else {"exemplar": args.exemplar}
+    if len(args.strength or ()) == 1:
+        arguments["strength"] = args.strength[0]  # of all levels
     images, failed = batch.find_images(args.image)
-    outputs = batch.plan_outputs(images, args.output, inputs=[*images, *shared.values()])
+    inputs = [*images, *shared.values()]
+    if args.target_class is None:
+        batch.plan_outputs(images, args.output, inputs)  # before anything is loaded
     for name, path in shared.items():
         read_image(path, name=name)  # a broken exemplar would fail every image: say so once
     pipe = call.load(args.checkpoint, args.device)
     call.check_arguments(pipe, {"image", *shared, *arguments}, seeded=args.seed is not None)
+    outputs = batch.plan_results(images, call.result_labels(pipe, arguments), args.output, inputs)
 
-    def translate(image: Path, output: Path) -> None:
-        call.translate(pipe, {"image": image, **shared}, arguments, args.seed or 0, output)
+    def translate(image: Path, outputs: Sequence[Path]) -> None:
+        call.translate(pipe, {"image": image, **shared}, arguments, args.seed or 0, outputs)
 
     outcomes = failed + batch.run_all(images, outputs, translate)
     print(batch.table(outcomes))

@@ -61,11 +61,12 @@ def spherical_steps(start: Tensor, end: Tensor, count: int) -> Tensor:
 
     On a straight line between two Gaussian latents the middle is shorter than a latent ever is; on the arc it is not.
     """
-    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1))
+    first, last = start.double(), end.double()  # in fp32 the ends would be off in the last bit
+    angle = torch.arccos(torch.cosine_similarity(first, last, dim=0).clamp(-1, 1))
     if angle.sin() < PARALLEL:
         return linear_steps(start, end, count)
-    position = _positions(start, count)
-    return (((1 - position) * angle).sin() * start + (position * angle).sin() * end) / angle.sin()
+    position = _positions(first, count)
+    return ((((1 - position) * angle).sin() * first + (position * angle).sin() * last) / angle.sin()).to(start.dtype)
 
 
 def _positions(like: Tensor, count: int) -> Tensor:

@@ -64,7 +64,7 @@ def resolve_classes(target: str | int | Iterable[str | int], class_names: Sequen
     """
     if isinstance(target, str) and target == ALL:
         return list(range(len(class_names)))
-    if isinstance(target, str | int):
+    if isinstance(target, str) or not isinstance(target, Iterable):
         return [_resolve(target, class_names)]
     numbers = [_resolve(item, class_names) for item in target]
     if not numbers:
@@ -108,4 +108,4 @@ def _plain(name: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
+    return ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")

@@ -144,7 +144,7 @@ class DeepI2IPipeline(TranslationPipeline):
             batches = self._batches(images, squares, latents, embeddings, arguments)
             for step, (index, first, pixels) in enumerate(batches):
                 ids = class_ids[first : first + len(pixels)]
-                results += to_output(pixels, output_type)
+                results.extend(to_output(pixels, output_type))
                 made_ids += ids
                 notes += [_notes(images[index], squares[index], arguments)] * len(ids)
                 progress.update()
@@ -210,6 +210,8 @@ class DeepI2IPipeline(TranslationPipeline):
         _check_count("num_frames", num_frames, least=2)
         if seeds is not None and generator is not None:
             raise ValueError("`seeds` and `generator` are both given; give one of them.")
+        if seeds is not None and not _are_seeds(seeds):
+            raise ValueError(f"`seeds` is {seeds!r}; two whole numbers, or None, is accepted.")
         names = self.class_names
         ends = resolve_classes([start_class, end_class], names)
         arguments = self._decide(truncation, strength, crop, precision, batch_size, num_frames)
@@ -229,7 +231,7 @@ class DeepI2IPipeline(TranslationPipeline):
         with self.progress_bar(total=num_steps) as progress:
             batches = self._batches([source], [square], latents, embeddings, arguments)
             for step, (_, _, pixels) in enumerate(batches):
-                frames += to_output(pixels)
+                frames.extend(to_output(pixels))
                 progress.update()
                 if call_step_callback(callback_on_step_end, self, step, num_steps, {"images": pixels}):
                     break
@@ -324,6 +326,10 @@ def _check_fit(encoder: DeepI2IEncoder, adaptor: DeepI2IAdaptor, generator: BigG
 def _check_count(name: str, count: int, *, least: int = 1) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= MAX_COUNT:
         raise ValueError(f"`{name}` is {count!r}; a whole number from {least} to {MAX_COUNT} is accepted.")
+
+
+def _are_seeds(seeds: Any) -> bool:
+    return isinstance(seeds, Sequence) and len(seeds) == 2 and all(isinstance(seed, int) for seed in seeds)
 
 
 def _notes(image: ReadImage, square: Square, arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -218,7 +218,7 @@ class NegativePipeline(TranslationPipeline):
 def test_only_what_the_pipeline_takes_is_passed(pictures):
     pipe = NegativePipeline(VGGBackbone(blocks=((4,),), taps=("relu1_1",)))
     call.check_arguments(pipe, {"image"}, seeded=False)
-    call.translate(pipe, {"image": Path("photos/a.png")}, {}, 0, Path("one.png"))
+    call.translate(pipe, {"image": Path("photos/a.png")}, {}, 0, [Path("one.png")])
     assert np.array_equal(pixels("one.png"), 255 - pixels("photos/a.png"))
     for names, seeded, option in [
         ({"image", "exemplar"}, False, "--exemplar"),
