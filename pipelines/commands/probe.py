@@ -96,9 +96,10 @@ def estimate_many_class(checkpoint_id: str, pipe: DeepI2IPipeline) -> list[Estim
     precision = output.arguments["precision"]
     estimates = [Estimate(checkpoint_id, f"one picture to one class in {precision}", round(single, 3))]
     if num_classes > 1:
-        plan = choose_batch_size(pipe.generator, PRECISIONS[precision], num_classes)
-        batch, _ = _seconds(pipe, image, list(range(plan)))
-        seconds = round(batch * math.ceil(num_classes / plan), 3)
+        size = choose_batch_size(pipe.generator, pipe._execution_device, PRECISIONS[precision], num_classes)
+        _seconds(pipe, image, list(range(size)))  # a first batch of a size also chooses its kernels
+        batch, _ = _seconds(pipe, image, list(range(size)))
+        seconds = round(batch * math.ceil(num_classes / size), 3)
         run = f"one picture to all {num_classes} classes in {precision}"
         estimates.append(Estimate(checkpoint_id, run, seconds))
     return estimates

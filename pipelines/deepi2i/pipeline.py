@@ -283,12 +283,13 @@ class DeepI2IPipeline(TranslationPipeline):
         """The arguments that decide about pixels, with what None stands for here."""
         if isinstance(truncation, bool) or not isinstance(truncation, int | float) or not 0 <= truncation <= 1:
             raise ValueError(f"`truncation` is {truncation!r}; a number from 0 to 1 is accepted.")
+        device = self._execution_device
         if precision is None:
-            precision = "bf16" if fast_precision(self._execution_device) is torch.bfloat16 else "fp32"
+            precision = "bf16" if fast_precision(device) is torch.bfloat16 else "fp32"
         elif precision not in PRECISIONS:
             raise ValueError(f"`precision` is {precision!r}; one of {', '.join(PRECISIONS)}, or None, is accepted.")
         if batch_size is None:
-            batch_size = choose_batch_size(self.generator, PRECISIONS[precision], num_images)
+            batch_size = choose_batch_size(self.generator, device, PRECISIONS[precision], num_images)
         else:
             _check_count("batch_size", batch_size)
         return {

@@ -278,7 +278,7 @@ def test_many_classes_go_in_bounded_batches():
         pipe, "all", batch_size=None, callback_on_step_end=lambda *a: sizes.append(len(a[3]["images"])) and None
     )
     assert sum(sizes) == len(output.images) == 555
-    assert max(sizes) == output.arguments["batch_size"] <= 32
+    assert max(sizes) == output.arguments["batch_size"] <= 8
     assert min(sizes[:-1]) == max(sizes)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipelines.deepi2i.animation import DeepI2IAnimation, linear_steps, spherical_steps
 from pipelines.deepi2i.level_factors import per_level
-from pipelines.deepi2i.rendering import MAX_BATCH, choose_batch_size
+from pipelines.deepi2i.rendering import CPU_BATCH, MAX_BATCH, choose_batch_size
 from pipelines.deepi2i.square import cut_out, describe, find_square
 from pipelines.images.formats import read_image
 from pipelines.images.limits import ImageError
@@ -115,10 +115,12 @@ def test_batches_are_even_and_bounded():
     with torch.device("meta"):
         small = BigGANGenerator(**TINY_SIZES, latent_dim=16)
         large = BigGANGenerator()
-    assert choose_batch_size(small, torch.float32, 3) == 3
-    assert choose_batch_size(small, torch.float32, MAX_BATCH + 1) == (MAX_BATCH + 2) // 2
-    assert choose_batch_size(small, torch.float32, 555) <= MAX_BATCH
-    assert 1 <= choose_batch_size(large, torch.float32, 555) < choose_batch_size(large, torch.bfloat16, 555)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert choose_batch_size(small, cpu, torch.float32, 3) == 3
+    assert choose_batch_size(small, cpu, torch.float32, CPU_BATCH + 1) == (CPU_BATCH + 2) // 2
+    assert choose_batch_size(small, cpu, torch.float32, 555) <= CPU_BATCH
+    assert CPU_BATCH < choose_batch_size(small, gpu, torch.float32, 555) <= MAX_BATCH
+    assert 1 <= choose_batch_size(large, gpu, torch.float32, 555) < choose_batch_size(large, gpu, torch.bfloat16, 555)
 
 
 def test_a_working_copy_is_folded_and_computes_the_same():

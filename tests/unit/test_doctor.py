@@ -11,7 +11,7 @@ from pipelines.commands import doctor, probe
 from pipelines.hub import registry
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
-from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_oeft
+from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_deepi2i, tiny_oeft
 
 REMOTE = {
     "repo_id": "timm/vgg19.tv_in1k",
@@ -137,3 +137,16 @@ def test_an_unpaired_checkpoint_is_timed_in_the_precision_that_it_takes(entries,
     assert estimate["run"] in ("one picture in fp32", "one picture in bf16")
     assert estimate["estimated_seconds"] > 0
     assert estimate["reason"] is None
+
+
+def test_a_many_class_checkpoint_is_timed_for_one_class_and_for_all(entries, capsys):
+    tiny_deepi2i().save_pretrained(entries.parent / "animals")
+    entry = {"id": "animals", "title": "Animals", "source": {"bundled": "animals"}, "task": "many-class"}
+    entry |= {"pipeline": "DeepI2IPipeline", "license": "apache-2.0", "training_data": "None."}
+    entries.write_text(json.dumps([entry]))
+    assert call("--json") == 0
+    one, every = json.loads(capsys.readouterr().out)["estimates"]
+    assert one["run"].startswith("one picture to one class in ")
+    assert every["run"].startswith("one picture to all 7 classes in ")
+    assert one["estimated_seconds"] > 0
+    assert every["estimated_seconds"] > 0
