@@ -84,7 +84,8 @@ def readme(files: Mapping[str, str], title: str, usage: str, precision: str, not
     return _README.format(
         title=title,
         first=next(iter(shown)),
-        sources=" and ".join(f"the file `{name}` (sha256 `{digest}`)" for name, digest in shown.items()),
+        sources=("the file " if len(shown) == 1 else "the files ")
+        + ", ".join(f"`{name}` (sha256 `{digest}`)" for name, digest in shown.items()),
         what="a pipeline folder" if title.endswith("Pipeline") else "a folder of networks",
         precision=precision,
         usage=usage,

@@ -9,7 +9,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from pipelines.deepi2i.encoder import LEVELS
+from pipelines.deepi2i.level_factors import LEVELS
 from pipelines.networks.biggan import START, initialize_orthogonal
 from pipelines.networks.spectral_norm import SNConv2d
 

@@ -22,7 +22,8 @@ from pipelines.conversion.biggan import (
 from pipelines.conversion.files import find_folder
 from pipelines.conversion.report import ConversionError
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
-from pipelines.deepi2i.encoder import LEVELS, DeepI2IEncoder
+from pipelines.deepi2i.encoder import DeepI2IEncoder
+from pipelines.deepi2i.level_factors import LEVELS
 
 FILES = {"encoder": "E1.pth", "adaptor": "A1.pth", "generator": "G.pth", "discriminator": "D.pth"}
 _UNUSED = tuple(JUDGMENT.values())  # layers that the authors' encoder and adaptor carry along

@@ -8,9 +8,8 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
+from pipelines.deepi2i.level_factors import LEVELS
 from pipelines.networks.biggan import DiscriminatorTrunk, initialize_orthogonal
-
-LEVELS = (32, 16, 8, 4)
 
 
 class DeepI2IEncoder(ModelMixin, ConfigMixin):

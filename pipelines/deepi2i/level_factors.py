@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+LEVELS = (32, 16, 8, 4)  # resolutions of the adaptor's features (DeepI2I appendix A)
 Factors = float | Mapping[int | str, float] | Sequence[float]
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Self
 
-from pipelines.deepi2i.encoder import LEVELS
-from pipelines.training.diff_augment import KINDS
-from pipelines.training.gan_config import check_adversarial
+from pipelines.deepi2i.level_factors import LEVELS
+from pipelines.training.gan_config import KINDS, check_adversarial
 
 PARTS = ("encoder", "generator", "discriminator")
 

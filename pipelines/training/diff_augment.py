@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KINDS = ("color", "translation", "cutout")
 COLOR_RANGES = torch.tensor([(-0.5, 1.0), (0.0, 2.0), (0.5, 1.0)])  # brightness, saturation, contrast: lowest, range
 LARGEST_SHIFT = 1 / 8  # of the side
 CUTOUT = 1 / 2  # of the side
@@ -43,7 +42,7 @@ class DiffAugment:
         """Draw changes.
 
         Args:
-            kinds: some of `KINDS`; none changes nothing.
+            kinds: some of `pipelines.training.gan_config.KINDS`; none changes nothing.
             count: pictures of the batch.
             size: their side in pixels.
             generator: a CPU generator.

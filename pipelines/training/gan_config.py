@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.training.diff_augment import KINDS
+KINDS = ("color", "translation", "cutout")  # of differentiable augmentation, see `pipelines.training.diff_augment`
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines.conversion.biggan import convert_discriminator, convert_generator
 from pipelines.conversion.reader import read_state_dict
 from pipelines.deepi2i.convert import convert_adaptor, convert_encoder
-from pipelines.deepi2i.encoder import LEVELS
+from pipelines.deepi2i.level_factors import LEVELS
 from tests.parity.fixtures import read_fixture, read_key_list
 
 WEIGHTS = "result/animals/weights/DeepI2I_animals"
