@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OPTIONS = {
     "steps": "of training",
     "batch_size": "pictures a step, over all processes",
+    "accumulate": "parts of a batch that pass one after the other, to save memory",
     "transfer": "what begins from --init; the others at random",
     "levels": "resolutions that the adaptor connects",
     "level_weights": "w_l, one a level",
@@ -59,9 +60,9 @@ def add_parser(methods) -> None:
     parser = methods.add_parser(
         "deepi2i",
         help="translate pictures into any of many classes",
-        description="Train DeepI2I on folders of class folders, beginning from a GAN (`train biggan`, `convert biggan`) "
-        "or from a DeepI2I pipeline; --preset scratch begins at random. Writes a pipeline folder, OUTPUT/pipeline, that "
-        "DeepI2IPipeline.from_pretrained loads. The same command again goes on where it stopped.",
+        description="Train DeepI2I on folders of class folders, beginning from a GAN (`train biggan`, "
+        "`convert biggan`) or from a DeepI2I pipeline; --preset scratch begins at random. Writes a pipeline folder, "
+        "OUTPUT/pipeline, that DeepI2IPipeline.from_pretrained loads. The same command again goes on where it stopped.",
     )
     add_data_options(parser)
     parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN or DeepI2I pipeline to begin from")

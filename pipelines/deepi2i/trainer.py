@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,13 +18,36 @@ from pipelines.deepi2i.transfer import DeepI2INetworks
 from pipelines.losses.gan import hinge_discriminator, hinge_generator, nonsaturating
 from pipelines.training.datasets import ImageSet
 from pipelines.training.diff_augment import DiffAugment
-from pipelines.training.distributed import descend
+from pipelines.training.distributed import update
 from pipelines.training.ema import EMA
 from pipelines.training.gan import adam, as_pictures, collect_statistics
 from pipelines.training.preview import sheet
 from pipelines.training.trainer_parts import autocast, load_states, states
 
 PREVIEW_INPUTS, PREVIEW_CLASSES = 10, 5
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn for one forward pass.
+
+    Attributes:
+        real: (B, 3, H, W) in [-1, 1].
+        real_labels: their classes, (B,).
+        sources: pictures to translate, (B, 3, H, W).
+        labels: classes to translate them into, (B,).
+        latent: (B, latent_dim).
+        augment_real: what happens to `real` before the discriminator.
+        augment_fake: what happens to sources and translations before it, to both alike.
+    """
+
+    real: Tensor
+    real_labels: Tensor
+    sources: Tensor
+    labels: Tensor
+    latent: Tensor
+    augment_real: DiffAugment
+    augment_fake: DiffAugment
 
 
 class DeepI2ITrainer:
@@ -80,79 +104,95 @@ class DeepI2ITrainer:
 
         The pictures are the discriminator's real ones, and, in another order, the sources of the translations.
         """
-        config, source, device = self.config, batch["generator"], self.accelerator.device
-        real = as_pictures(batch["image"], source if config.flip else None, device)
-        count = len(real)
-        losses = self.optimize(
-            real,
-            batch["label"].to(device),
-            real.roll(1, dims=0),
-            torch.randint(self.num_classes, (count,), generator=source).to(device),
-            torch.randn(count, self.generator.config["latent_dim"], generator=source).to(device),
-            *(DiffAugment.draw(config.augmentation, count, real.shape[-1], source, device) for _ in range(2)),
-        )
+        real = as_pictures(batch["image"], batch["generator"] if self.config.flip else None, self.accelerator.device)
+        labels = batch["label"].to(real.device)
+        draws = [
+            [self._draw(*part, batch["generator"]) for part in _parts(self.config.accumulate, real, labels)]
+            for _ in range(2)
+        ]
+        losses = self.optimize(*draws)
         for name, average in self.averages.items():
             average.update(self.networks[name])
         self.steps_done += 1
         return losses
 
-    def optimize(
-        self,
-        real: Tensor,
-        real_labels: Tensor,
-        sources: Tensor,
-        labels: Tensor,
-        latent: Tensor,
-        augment_real: DiffAugment,
-        augment_fake: DiffAugment,
-    ) -> dict[str, float]:
+    def optimize(self, for_discriminator: Sequence[Draw], for_others: Sequence[Draw]) -> dict[str, float]:
         """One step of the discriminator, then one of what is trained against it.
 
         Args:
-            real: (B, 3, H, W) in [-1, 1].
-            real_labels: their classes, (B,).
-            sources: pictures to translate, (B, 3, H, W).
-            labels: classes to translate them into, (B,).
-            latent: (B, latent_dim).
-            augment_real: what happens to `real` before the discriminator.
-            augment_fake: what happens to sources and translations before it, to both alike.
+            for_discriminator: gradients are accumulated over these.
+            for_others: the same for the others.
 
         Returns:
-            Losses by name.
+            Losses by name, means over the draws.
         """
-        config, count = self.config, len(real)
         self._set_modes()
-        with autocast(config.precision, self.accelerator.device):
-            with torch.set_grad_enabled(config.train_encoder):
-                encoded = self._encode(sources)
-            added = weighted(self.adaptor(encoded), self.level_weights)
-            fake = augment_fake(self._generate(latent, self.generator.embedding(labels), added).float())
-
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
         self.discriminator.requires_grad_(True)
-        with autocast(config.precision, self.accelerator.device):
-            features = self._features(torch.cat([augment_real(real), fake.detach()]))
-            judged = self.discriminator.judge(features, torch.cat([real_labels, labels]))
-        loss_real = self._judged(judged[:count], real=True)
-        loss_fake = self._judged(judged[count:], real=False)
-        descend(self.accelerator, loss_real + loss_fake, [self.optimizers["discriminator"]])
+        first = [self._accumulate(self._judge(draw), len(for_discriminator)) for draw in for_discriminator]
+        update(self.accelerator, [self.optimizers["discriminator"]])
 
         self.discriminator.requires_grad_(False)
-        with autocast(config.precision, self.accelerator.device):
+        second = [self._accumulate(self._translate(draw), len(for_others)) for draw in for_others]
+        trained = {name for name in self.optimizers if name != "discriminator"}
+        trained -= {"generator"} if self.phase == 1 else set()
+        update(self.accelerator, [self.optimizers[name] for name in sorted(trained)])
+        return {
+            name: sum(losses[name] for losses in found) / len(found) for found in (first, second) for name in found[0]
+        }
+
+    def _accumulate(self, losses: dict[str, Tensor], count: int) -> dict[str, float]:
+        """Add the gradients of a share of a step's losses."""
+        (sum(losses.values()) / count).backward()
+        values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait for a GPU
+        return dict(zip(losses, values, strict=True))
+
+    def _judge(self, draw: Draw) -> dict[str, Tensor]:
+        """The discriminator's losses."""
+        with torch.no_grad():
+            fake = self._fake(draw)
+        with autocast(self.config.precision, self.accelerator.device):
+            features = self._features(torch.cat([draw.augment_real(draw.real), fake]))
+            logits = self.discriminator.judge(features, torch.cat([draw.real_labels, draw.labels]))
+        real, fake = logits.split(len(draw.real))
+        return {"d_real": self._adversarial(real, real=True), "d_fake": self._adversarial(fake, real=False)}
+
+    def _translate(self, draw: Draw) -> dict[str, Tensor]:
+        """The losses of encoder, adaptor and generator."""
+        fake = self._fake(draw)
+        with autocast(self.config.precision, self.accelerator.device):
+            # In evaluation mode: sources and translations are seen by the same weights, normalized alike.
+            self.discriminator.eval()
             with torch.no_grad():
-                wanted = self._features(augment_fake(sources))
+                wanted = self._features(draw.augment_fake(draw.sources))
+            self.discriminator.train()
             features = self._features(fake)
-            logits = self.discriminator.judge(features, labels)
-        adversarial = hinge_generator(logits) if config.adversarial == "hinge" else nonsaturating(logits, real=True)
-        kept = reconstruction(wanted, features, self.reconstruction_weights, squared=config.squared_reconstruction)
-        trained = [
-            optimizer
-            for name, optimizer in self.optimizers.items()
-            if name != "discriminator" and (name != "generator" or self.phase == 2)
-        ]
-        descend(self.accelerator, adversarial + kept, trained)
-        record = {"d_real": loss_real, "d_fake": loss_fake, "adversarial": adversarial, "reconstruction": kept}
-        values = torch.stack([value.detach() for value in record.values()]).tolist()  # one wait for a GPU
-        return dict(zip(record, values, strict=True))
+            logits = self.discriminator.judge(features, draw.labels)
+        adversarial = (
+            hinge_generator(logits) if self.config.adversarial == "hinge" else nonsaturating(logits, real=True)
+        )
+        squared = self.config.squared_reconstruction
+        kept = reconstruction(wanted, features, self.reconstruction_weights, squared=squared)
+        return {"adversarial": adversarial, "reconstruction": kept}
+
+    def _fake(self, draw: Draw) -> Tensor:
+        """Translations as the discriminator sees them, (B, 3, H, W) in fp32."""
+        with autocast(self.config.precision, self.accelerator.device):
+            added = weighted(self.adaptor(self._encode(draw.sources)), self.level_weights)
+            fake = self._generate(draw.latent, self.generator.embedding(draw.labels), added)
+        return draw.augment_fake(fake.float())
+
+    def _draw(self, real: Tensor, labels: Tensor, source: torch.Generator) -> Draw:
+        count, device, kinds = len(real), real.device, self.config.augmentation
+        return Draw(
+            real,
+            labels,
+            real.roll(1, dims=0),
+            torch.randint(self.num_classes, (count,), generator=source).to(device),
+            torch.randn(count, self.generator.config["latent_dim"], generator=source).to(device),
+            *(DiffAugment.draw(kinds, count, real.shape[-1], source, device) for _ in range(2)),
+        )
 
     def _set_modes(self) -> None:
         """What is frozen in this phase gets no gradients and, with `freeze_statistics`, keeps its statistics."""
@@ -162,7 +202,7 @@ class DeepI2ITrainer:
             network.train(not (still and self.config.freeze_statistics))
             network.requires_grad_(not still)
 
-    def _judged(self, logits: Tensor, real: bool) -> Tensor:
+    def _adversarial(self, logits: Tensor, real: bool) -> Tensor:
         return (hinge_discriminator if self.config.adversarial == "hinge" else nonsaturating)(logits, real)
 
     @torch.no_grad()
@@ -222,6 +262,11 @@ class DeepI2ITrainer:
 def weighted(features: Mapping[int, Tensor], weights: Mapping[int, float]) -> dict[int, Tensor]:
     """Every level times its weight w_l (DeepI2I eq. 5)."""
     return {level: weights[level] * each for level, each in features.items()}
+
+
+def _parts(count: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Tensors of one batch in `count` parts of about the same size."""
+    return list(zip(*(tensor.tensor_split(count) for tensor in tensors), strict=True))
 
 
 def _as_it_is(function):

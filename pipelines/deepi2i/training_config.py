@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ class DeepI2IConfig:
 
     steps: int = 5_000
     batch_size: int = 32  # appendix A
+    accumulate: int = 1  # parts of the batch that pass one after the other; code: 8 of 4
     transfer: tuple[str, ...] = PARTS  # what begins as the pretrained GAN has it; the others at random (fig. 6)
     levels: tuple[int, ...] = LEVELS  # of the adaptor; any subset (fig. 3)
     level_weights: tuple[float, ...] = (0.1, 0.1, 0.1, 0.1)  # w_l of eq. 5, one a level
@@ -45,9 +46,11 @@ class DeepI2IConfig:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("steps", "batch_size"):
+        for name in ("steps", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate is {self.accumulate}; it must be at most batch_size, {self.batch_size}")
         if self.adaptor_steps < 0:
             raise ValueError(f"adaptor_steps is {self.adaptor_steps}; it must be at least 0")
         for name in ("level_weights", "reconstruction_weights"):
@@ -77,11 +80,6 @@ class DeepI2IConfig:
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}; it must be one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **changes})
-
-    @property
-    def field_names(self) -> tuple[str, ...]:
-        """Of all settings."""
-        return tuple(field.name for field in fields(self))
 
 
 PRESETS = MappingProxyType(

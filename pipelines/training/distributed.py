@@ -13,6 +13,11 @@ def descend(accelerator: Accelerator, loss: Tensor, optimizers: Sequence[Optimiz
     for optimizer in optimizers:
         optimizer.zero_grad()
     loss.backward()
+    update(accelerator, optimizers)
+
+
+def update(accelerator: Accelerator, optimizers: Sequence[Optimizer]) -> None:
+    """One step of every optimizer on the gradients that are there."""
     for optimizer in optimizers:
         average_gradients(accelerator, [each for group in optimizer.param_groups for each in group["params"]])
         optimizer.step()

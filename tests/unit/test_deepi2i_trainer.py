@@ -159,3 +159,19 @@ def test_two_processes_stay_together(tmp_path):
         first, second = (torch.load(tmp_path / f"{name}-{rank}.pt")["weights"] for rank in range(2))
         for key, value in first.items():
             assert torch.equal(value, second[key]), key
+
+
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole():
+    """The generator has running statistics here; with batch statistics a part has its own."""
+    found = []
+    for parts in (1, 2):
+        trainer = tiny.deepi2i_trainer(adaptor_steps=9, augmentation=("none",), flip=False, lr_discriminator=1e-9)
+        trainer.discriminator.eval()
+        trainer.adaptor.eval()
+        trainer._set_modes = lambda trainer=trainer: trainer.generator.eval().requires_grad_(False)
+        whole = trainer._draw(tiny.as_floats(4), torch.arange(4) % 3, torch.Generator().manual_seed(1))
+        pieces = [tiny.part_of(whole, each) for each in torch.arange(4).tensor_split(parts)]
+        trainer.optimize(pieces, pieces)
+        found.append([each.grad.clone() for each in trainer.adaptor.parameters()])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-4 * whole.abs().max().item())

@@ -76,6 +76,16 @@ def batch(seed=0, count=4):
     return {"image": images, "label": torch.arange(count) % len(NAMES), "generator": source}
 
 
+def as_floats(count):
+    return batch(count=count)["image"].float() / 127.5 - 1
+
+
+def part_of(draw, indices):
+    """Some of a draw whose pictures are not augmented."""
+    values = {name: value[indices] if torch.is_tensor(value) else value for name, value in vars(draw).items()}
+    return type(draw)(**values)
+
+
 def run(trainer, output: Path, steps: int, **options) -> int:
     accelerator = trainer.accelerator
     data = BalancedBatches(pictures(), 4, 7, accelerator.process_index, accelerator.num_processes)
