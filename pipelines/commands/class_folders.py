@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from pipelines.training.datasets import ImageBatches, ImageSet, LabeledFile
+    from pipelines.training.datasets import ImageBatches, ImageSet
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:

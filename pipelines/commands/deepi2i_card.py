@@ -29,8 +29,8 @@ result = pipe("picture.jpg", target_class="{example}").images[0]
 
 ## Training
 
-`python -m pipelines train deepi2i --preset {preset}` on `{data}`: {pictures} pictures, {held_out} held out, {steps} steps
-of {batch_size}.
+`python -m pipelines train deepi2i --preset {preset}` on `{data}`: {pictures} pictures, {held_out} held out, {steps}
+steps of {batch_size}.
 
 ```json
 {config}
