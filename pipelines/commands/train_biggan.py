@@ -27,7 +27,6 @@ OPTIONS = {
     "balanced": "every class equally often",
     "ema_decay": "of the averaged generator, which is saved",
     "precision": "bf16 or fp32",
-    "compile": "compile the networks first",
     "seed": "of weights, order and draws",
 }
 

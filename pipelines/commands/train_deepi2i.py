@@ -38,7 +38,6 @@ OPTIONS = {
     "balanced": "every class equally often",
     "ema_decay": "of the averaged networks, which are saved",
     "precision": "bf16 or fp32",
-    "compile": "compile the networks first",
     "seed": "of weights, order and draws",
 }
 ARCHITECTURE = (

@@ -90,9 +90,6 @@ class DeepI2ITrainer:
         self.reconstruction_weights = dict(zip(config.levels, config.reconstruction_weights, strict=True))
         self.num_classes = self.generator.config["num_classes"]
         self.steps_done = 0
-        compiled = torch.compile if config.compile else _as_it_is
-        self._encode, self._features = compiled(self.encoder.forward), compiled(self.discriminator.trunk.forward)
-        self._generate = compiled(self.generator.forward)
 
     @property
     def phase(self) -> int:
@@ -153,7 +150,7 @@ class DeepI2ITrainer:
         with torch.no_grad():
             fake = self._fake(draw)
         with autocast(self.config.precision, self.accelerator.device):
-            features = self._features(torch.cat([draw.augment_real(draw.real), fake]))
+            features = self.discriminator.trunk(torch.cat([draw.augment_real(draw.real), fake]))
             logits = self.discriminator.judge(features, torch.cat([draw.real_labels, draw.labels]))
         real, fake = logits.split(len(draw.real))
         return {"d_real": self._adversarial(real, real=True), "d_fake": self._adversarial(fake, real=False)}
@@ -165,9 +162,9 @@ class DeepI2ITrainer:
             # In evaluation mode: sources and translations are seen by the same weights, normalized alike.
             self.discriminator.eval()
             with torch.no_grad():
-                wanted = self._features(draw.augment_fake(draw.sources))
+                wanted = self.discriminator.trunk(draw.augment_fake(draw.sources))
             self.discriminator.train()
-            features = self._features(fake)
+            features = self.discriminator.trunk(fake)
             logits = self.discriminator.judge(features, draw.labels)
         adversarial = (
             hinge_generator(logits) if self.config.adversarial == "hinge" else nonsaturating(logits, real=True)
@@ -179,8 +176,8 @@ class DeepI2ITrainer:
     def _fake(self, draw: Draw) -> Tensor:
         """Translations as the discriminator sees them, (B, 3, H, W) in fp32."""
         with autocast(self.config.precision, self.accelerator.device):
-            added = weighted(self.adaptor(self._encode(draw.sources)), self.level_weights)
-            fake = self._generate(draw.latent, self.generator.embedding(draw.labels), added)
+            added = weighted(self.adaptor(self.encoder(draw.sources)), self.level_weights)
+            fake = self.generator(draw.latent, self.generator.embedding(draw.labels), added)
         return draw.augment_fake(fake.float())
 
     def _draw(self, real: Tensor, labels: Tensor, source: torch.Generator) -> Draw:
@@ -267,7 +264,3 @@ def weighted(features: Mapping[int, Tensor], weights: Mapping[int, float]) -> di
 def _parts(count: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
     """Tensors of one batch in `count` parts of about the same size."""
     return list(zip(*(tensor.tensor_split(count) for tensor in tensors), strict=True))
-
-
-def _as_it_is(function):
-    return function

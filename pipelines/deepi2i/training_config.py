@@ -42,7 +42,6 @@ class DeepI2IConfig:
     balanced: bool = True  # every class equally often; not in the paper
     ema_decay: float = 0.999  # of what is saved; not in the paper
     precision: str = "bf16"
-    compile: bool = False
     seed: int = 0
 
     def __post_init__(self):

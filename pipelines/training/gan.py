@@ -66,9 +66,6 @@ class BigGANTrainer:
         }
         self.ema = EMA(self.generator, config.ema_decay)
         self.steps_done = 0
-        compiled = torch.compile if config.compile else _as_it_is
-        self._generate = compiled(self.generator.forward)
-        self._judge = compiled(self.discriminator.forward)
 
     def step(self, batch: dict[str, Any]) -> dict[str, float]:
         """One step of each network on `{"image": (B, 3, H, W) uint8, "label": (B,), "generator"}`; losses by name."""
@@ -82,18 +79,18 @@ class BigGANTrainer:
         )
         precision = autocast(config.precision, device)
         with precision:
-            fake = fake_seen(self._generate(latent, self.generator.embedding(labels)).float())
+            fake = fake_seen(self.generator(latent, self.generator.embedding(labels)).float())
 
         self.discriminator.requires_grad_(True)
         with precision:
-            judged = self._judge(torch.cat([seen(real), fake.detach()]), torch.cat([real_labels, labels]))
+            judged = self.discriminator(torch.cat([seen(real), fake.detach()]), torch.cat([real_labels, labels]))
         loss_real = hinge_discriminator(judged[:count], real=True)
         loss_fake = hinge_discriminator(judged[count:], real=False)
         descend(self.accelerator, loss_real + loss_fake, [self.optimizers["discriminator"]])
 
         self.discriminator.requires_grad_(False)
         with precision:
-            loss = hinge_generator(self._judge(fake, labels))
+            loss = hinge_generator(self.discriminator(fake, labels))
         descend(self.accelerator, loss, [self.optimizers["generator"]])
         self.ema.update(self.generator)
         self.steps_done += 1
@@ -174,7 +171,3 @@ def collect_statistics(generator: nn.Module, generate: Callable[[torch.Generator
     for _ in range(STATISTICS_BATCHES):
         generate(source)
     generator.eval()
-
-
-def _as_it_is(function):
-    return function

@@ -34,7 +34,6 @@ class BigGANConfig:
     balanced: bool = True  # every class equally often, however many pictures it has
     ema_decay: float = 0.999  # BigGAN: 0.9999, for 150,000 steps
     precision: str = "bf16"
-    compile: bool = False
     seed: int = 0
 
     def __post_init__(self):

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Makes weights/deepi2i-foods again: recipes/deepi2i-foods.sh DATA
+#
+# DATA holds a folder for each of 117 classes: 50 of the Grocery Store dataset (produce-*), 67 of Fruits-360 (f360-*).
+# The pretrained GAN, then the transfer; seed 0. Run it again to go on after a break: it resumes exactly.
+set -eu
+GAN=runs/foods-gan RUN=runs/foods
+
+python -m pipelines train biggan --data "$1" --output "$GAN" --steps GAN_STEPS --lr-generator 2e-4 --half
+python -m pipelines train deepi2i --data "$1" --init "$GAN/gan" --output "$RUN" --steps RUN_STEPS \
+    --adaptor-steps 200 --lr-generator 2e-4 --half --license cc-by-sa-4.0
+
+cp -r "$RUN/pipeline/." weights/deepi2i-foods
+python -m pipelines pin deepi2i-foods
