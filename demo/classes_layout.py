@@ -94,7 +94,6 @@ class ClassesLayout:
             choices_of(model),
             value=[],
             multiselect=True,
-            num_choices_shown=None,
             label="Classes",
             info="Type to search. Several at once are welcome.",
             elem_id="classes",
@@ -105,7 +104,6 @@ class ClassesLayout:
             label="Or click what they look like",
             elem_id="class-thumbnails",
             elem_classes="tiles",
-            columns=6,
             fit_columns=False,
             height=210,
             object_fit="cover",
@@ -128,11 +126,9 @@ class ClassesLayout:
         with gr.Accordion("From one class to another", open=False, elem_id="between", elem_classes="advanced"):
             with gr.Row(elem_classes="pair"):
                 self.start_class = gr.Dropdown(
-                    choices, value=ends[0], num_choices_shown=None, label="From", elem_id="start-class", min_width=120
+                    choices, value=ends[0], label="From", elem_id="start-class", min_width=120
                 )
-                self.end_class = gr.Dropdown(
-                    choices, value=ends[1], num_choices_shown=None, label="To", elem_id="end-class", min_width=120
-                )
+                self.end_class = gr.Dropdown(choices, value=ends[1], label="To", elem_id="end-class", min_width=120)
             self.num_frames = gr.Slider(3, MOST_FRAMES, value=16, step=1, label="Pictures", elem_id="num-frames")
             self.animate = gr.Button("Animate", elem_id="animate", size="md")
 
@@ -208,7 +204,6 @@ class ClassesLayout:
             label="Results",
             elem_id="class-results",
             elem_classes=["tiles", "compare"],
-            columns=5,
             fit_columns=False,
             height=440,
             object_fit="cover",
@@ -226,15 +221,15 @@ class ClassesLayout:
             self.download = gr.DownloadButton(
                 "Download PNG", elem_id="classes-download", size="sm", interactive=False, scale=0, min_width=130
             )
-        with gr.Group(visible=False, elem_id="animating", elem_classes="more") as self.animating:
+        with gr.Column(visible=False) as self.animating:
             self.animation = gr.HTML(elem_id="animation", container=False)
-            with gr.Row(elem_classes="pair"):
-                self.play = gr.Button("Play", elem_id="play", size="sm", scale=1, min_width=70)
+            with gr.Row(elem_classes="player"):
+                self.play = gr.Button("Play", elem_id="play", size="sm", scale=0, min_width=80)
                 self.frame = gr.Slider(
-                    1, MOST_FRAMES, value=1, step=1, label="Picture", elem_id="frame", scale=4, min_width=160
+                    1, MOST_FRAMES, value=1, step=1, label="Picture", elem_id="frame", scale=1, min_width=160
                 )
                 self.animated = gr.DownloadButton(
-                    "Download WebP", elem_id="animation-download", size="sm", scale=1, min_width=120
+                    "Download WebP", elem_id="animation-download", size="sm", scale=0, min_width=130
                 )
         self.notes = gr.HTML(elem_id="classes-notes", container=False)
 

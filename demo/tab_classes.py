@@ -9,18 +9,19 @@ import gradio as gr
 from PIL import Image
 
 from demo.classes_animation import PLAY, SHOW_FRAME, as_html, save_animation
-from demo.classes_asked import look_of, names_of
-from demo.classes_layout import HINT, LEVELS, MOST_FRAMES, NOTHING_HERE, ClassesLayout, choices_of
+from demo.classes_asked import look_of
+from demo.classes_endpoints import ClassesEndpoints
+from demo.classes_layout import HINT, LEVELS, ClassesLayout, choices_of
 from demo.classes_model import PIPELINE, ClassModel, in_words, own_model, usable_models
 from demo.classes_result import Preview, Results, notes_as_html, square
-from demo.classes_run import Animation, Batch, Finished, Job, Look, animate, translate
+from demo.classes_run import Batch, Look
 from demo.classes_snippets import animation_snippets, snippets_for
+from demo.classes_work import ClassesWork
 from demo.devices import usable_checkpoints
 from demo.errors import in_plain_words
-from demo.events import HEAVY, PRIVATE
-from demo.own_checkpoint import LOADING, choose, fetch_from_hub
+from demo.events import PRIVATE
+from demo.own_checkpoint import LOADING, fetch_from_hub
 from demo.photo_examples import PhotoExample, examples_of
-from demo.pictures import Picture, read_upload
 from demo.runs import Runs
 from demo.seeds import LARGEST_SEED, check_seed, new_seed
 from demo.session_pipelines import SessionPipelines
@@ -30,13 +31,12 @@ from demo.theme import show_result
 from demo.upload import tell_notes
 from demo.widgets import count_in_words, duration_in_words, progress_line
 from pipelines.deepi2i.class_names import ALL
-from pipelines.images.limits import ImageError, pixel_limit
 
 
 class ClassesTab(ClassesLayout):
     """The tab with its handlers; made inside a `gr.Tab`.
 
-    Its public endpoints are `translate_classes`, `all_classes`, `interpolate_classes` and `stop_classes`.
+    Its public endpoints are those of `demo.classes_endpoints`.
 
     Args:
         settings: of the app.
@@ -51,8 +51,10 @@ class ClassesTab(ClassesLayout):
         super().__init__(self.models, self.examples, takes_own, settings.keep_minutes * 60)
         buttons = [self.go, self.every, self.more, self.animate]
         self.runs = Runs(buttons, self.stop, self.progress, HINT, "Stopping; what is there stays.")
+        self.work = ClassesWork(self.models, settings.keep_minutes, self.runs)
         self._wire(takes_own)
-        self._publish()
+        self.endpoints = ClassesEndpoints(self.work)
+        self.endpoints.publish(self)
 
     @property
     def _asked(self) -> set:
@@ -84,103 +86,13 @@ class ClassesTab(ClassesLayout):
             fetch = in_plain_words(self._fetch)
             gr.on([self.load.click, self.hub_id.submit], fetch, self.hub_id, outputs, **LOADING, **PRIVATE)
 
-    def _publish(self) -> None:
-        """Connect the endpoints for scripts."""
-        look = [self.seed, self.truncation, self.api_strength, self.precision]
-        self.api_run.click(
-            in_plain_words(self.translate_classes),
-            [self.api_photo, self.api_classes, self.api_checkpoint, self.draws, *look],
-            [self.api_pictures, self.api_sheet, self.api_details], api_name="translate_classes", **HEAVY,
-        )  # fmt: skip
-        self.api_run_all.click(
-            in_plain_words(self.all_classes), [self.api_photo, self.api_checkpoint, self.draws, *look],
-            [self.api_archive, self.api_sheet, self.api_details], api_name="all_classes", **HEAVY,
-        )  # fmt: skip
-        self.api_run_between.click(
-            in_plain_words(self.interpolate_classes),
-            [self.api_photo, self.api_start, self.api_end, self.api_checkpoint, self.num_frames, *look],
-            [self.api_animation, self.api_details], api_name="interpolate_classes", **HEAVY,
-        )  # fmt: skip
-        self.api_stop.click(self.stop_classes, None, self.api_details, api_name="stop_classes", queue=False)
-
     def leave(self, request: gr.Request) -> None:
         """The visitor has closed the page: what still runs for them stops, and their checkpoint is deleted."""
         self.runs.end(request)
         self.brought.forget(request.session_hash or "")
 
-    def translate_classes(
-        self,
-        image: str,
-        target_classes: list[str],
-        checkpoint: str,
-        num_images_per_class: int,
-        seed: int,
-        truncation: float,
-        strength: list[float],
-        precision: str,
-        request: gr.Request,
-    ) -> Iterator[tuple]:
-        """Translate a photo to some classes: names, numbers, or parts of a name.
-
-        Returns the PNGs, each with the record of how it was made, a contact sheet, and details. Iterate over a
-        submitted job to watch.
-        """
-        model = self._model(checkpoint, None)
-        look = look_of(model, seed, truncation, strength, precision)
-        for results, details in self._ask(model, image, target_classes, num_images_per_class, look, request):
-            files = [str(file) for file in results.files] if results else None
-            yield files, results and str(results.sheet()), details
-
-    def all_classes(
-        self,
-        image: str,
-        checkpoint: str,
-        num_images_per_class: int,
-        seed: int,
-        truncation: float,
-        strength: list[float],
-        precision: str,
-        request: gr.Request,
-    ) -> Iterator[tuple]:
-        """Translate a photo to every class of a checkpoint. Iterate over a submitted job to watch.
-
-        Returns a zip of PNGs, each with the record of how it was made, a contact sheet, and details.
-        """
-        model = self._model(checkpoint, None)
-        look = look_of(model, seed, truncation, strength, precision)
-        for results, details in self._ask(model, image, ALL, num_images_per_class, look, request):
-            yield results and str(results.archive()), results and str(results.sheet()), details
-
-    def interpolate_classes(
-        self,
-        image: str,
-        start_class: str,
-        end_class: str,
-        checkpoint: str,
-        num_frames: int,
-        seed: int,
-        truncation: float,
-        strength: list[float],
-        precision: str,
-        request: gr.Request,
-    ) -> Iterator[tuple]:
-        """Go from one class to another, the photo being the same. Returns an animated WebP, and details."""
-        model = self._model(checkpoint, None)
-        look = look_of(model, seed, truncation, strength, precision)
-        ends = start_class, end_class
-        frames, record = self._animate(
-            self._animation(model, self._read(image), ends, num_frames, look, request), request
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            path = save_animation(frames, record, Path(folder))
-            yield str(path), {**record["arguments"], "seed": record["seed"], "notes": record["notes"]}
-
-    def stop_classes(self, request: gr.Request) -> dict:
-        """Stop this client's run after the pictures that are being made; those that are done are kept."""
-        return {"stopped": self.runs.end(request)}
-
     def _check(self, path: str | None) -> None:
-        tell_notes(self._read(path))
+        tell_notes(self.work.read(path))
 
     def _run(self, given: dict, request: gr.Request) -> Iterator[dict]:
         """Translate to the chosen classes."""
@@ -198,8 +110,8 @@ class ClassesTab(ClassesLayout):
     def _show(self, given: dict, classes: list[str] | str, seed: int, request: gr.Request) -> Iterator[dict]:
         """Translate on the page: the pictures as they come, then all that can be done with them."""
         model, look = self._chosen(given, seed)
-        photo = self._read(given[self.photo])
-        job = self._job(model, photo, classes, given[self.draws], look, request)
+        photo = self.work.read(given[self.photo])
+        job = self.work.job(model, photo, classes, given[self.draws], look, request)
         yield {
             self.progress: progress_line("Preparing ...", 0),
             self.sheet: gr.DownloadButton(interactive=False),
@@ -209,7 +121,7 @@ class ClassesTab(ClassesLayout):
         text = "Stopped before it began."
         with tempfile.TemporaryDirectory() as folder:
             preview = Preview(Path(folder), photo.shown)
-            for event in self._events(job, request):
+            for event in self.work.translate(job, request):
                 if isinstance(event, Batch):
                     preview.add(event)
                     line = progress_line(_progress(event, len(preview.classes) - 1), event.share)
@@ -224,17 +136,17 @@ class ClassesTab(ClassesLayout):
     def _run_animation(self, given: dict, request: gr.Request) -> Iterator[dict]:
         """Go from one class to the other on the page."""
         model, look = self._chosen(given, given[self.seed])
-        photo = self._read(given[self.photo])
+        photo = self.work.read(given[self.photo])
         ends = given[self.start_class], given[self.end_class]
-        job = self._animation(model, photo, ends, given[self.num_frames], look, request)
+        job = self.work.animation(model, photo, ends, given[self.num_frames], look, request)
         words = f"From {in_words(job.start_class)} to {in_words(job.end_class)}"
         yield {self.progress: progress_line(f"{words} ...", 0), self.notes: ""}
-        frames, record = self._animate(job, request)
+        frames, record = self.work.animate(job, request)
         codes = animation_snippets(record, model.checkpoint, _address(request))
         with tempfile.TemporaryDirectory() as folder:
             yield {
                 self.animation: as_html(frames, words),
-                self.animating: gr.Group(visible=True),
+                self.animating: gr.Column(visible=True),
                 self.frame: gr.Slider(maximum=len(frames), value=1),
                 self.animated: gr.DownloadButton(value=str(save_animation(frames, record, Path(folder)))),
                 self.progress: progress_line(f"{words} in {len(frames)} pictures · seed {look.seed}"),
@@ -250,7 +162,7 @@ class ClassesTab(ClassesLayout):
         records = [example.record for example in group]
         names = [record["arguments"]["target_class"] for record in records]
         record = {**records[0], "arguments": {**records[0]["arguments"], "target_class": names}}
-        model = self._model(group[0].checkpoint.id, None)
+        model = self.work.model(group[0].checkpoint.id)
         codes = snippets_for(record, model.checkpoint, False, _address(request))
         shown = [(str(example.result), in_words(name)) for example, name in zip(group, names, strict=True)]
         return {
@@ -274,12 +186,12 @@ class ClassesTab(ClassesLayout):
 
     def _toggle(self, checkpoint: str, own: ClassModel | None, chosen: list[str], event: gr.SelectData) -> list[str]:
         """Choose the class that was clicked, or leave it again."""
-        name = self._model(checkpoint, own).class_names[event.index]
+        name = self.work.model(checkpoint, own).class_names[event.index]
         return [each for each in chosen if each != name] if name in chosen else [*chosen, name]
 
     def _switch(self, checkpoint: str, own: ClassModel | None) -> dict:
         """Another checkpoint has other classes."""
-        return self.offer(self._model(checkpoint, own))
+        return self.offer(self.work.model(checkpoint, own))
 
     def _fetch(self, name: str, request: gr.Request) -> dict:
         """Load a checkpoint from the Hub for this visitor."""
@@ -316,94 +228,13 @@ class ClassesTab(ClassesLayout):
             self.client: snippets.client,
         }
 
-    def _model(self, name: str | None, own: ClassModel | None) -> ClassModel:
-        """The checkpoint of this name.
-
-        Raises:
-            ImageError: there is none.
-        """
-        if name is None:
-            raise ImageError(NOTHING_HERE)
-        known = {model.name: model for model in self.models}
-        brought = own and own.checkpoint
-        chosen = choose(name, brought, known, self.settings.keep_minutes)
-        return own if own is not None and chosen is brought else known[name]
-
     def _chosen(self, given: dict, seed: int) -> tuple[ClassModel, Look]:
         """The checkpoint, and what the sliders say."""
-        model = self._model(given[self.checkpoint], given[self.own])
+        model = self.work.model(given[self.checkpoint], given[self.own])
         strength = {level: given[slider] for level, slider in zip(LEVELS, self.strengths, strict=True)}
         strength = {level: factor for level, factor in strength.items() if level in model.levels}
         seed = new_seed() if given[self.new_seed] else seed
         return model, look_of(model, seed, given[self.truncation], strength, given[self.precision])
-
-    def _read(self, path: str | None) -> Picture:
-        if path is None:
-            raise ImageError("Add a photo first.")
-        return read_upload(path, "photo", pixel_limit())
-
-    def _job(
-        self,
-        model: ClassModel,
-        photo: Picture,
-        classes: list[str] | str,
-        draws: int,
-        look: Look,
-        request: gr.Request,
-    ) -> Job:
-        names = names_of(model, classes, draws)
-        return Job(model.checkpoint, str(photo.value), names, int(draws), look, self.runs.announce(request))
-
-    def _animation(
-        self,
-        model: ClassModel,
-        photo: Picture,
-        ends: tuple[str | None, str | None],
-        num_frames: int,
-        look: Look,
-        request: gr.Request,
-    ) -> Animation:
-        start, end = (names_of(model, [name] if name else [], 1)[0] for name in ends)
-        if not 2 <= num_frames <= MOST_FRAMES:
-            raise ImageError(f"`num_frames` is {num_frames}; 2 to {MOST_FRAMES} are accepted.")
-        stop_file = self.runs.announce(request)
-        return Animation(model.checkpoint, str(photo.value), start, end, int(num_frames), look, stop_file)
-
-    def _animate(self, job: Animation, request: gr.Request) -> tuple[list[Image.Image], dict[str, Any]]:
-        try:
-            frames, record = animate(job)
-        finally:
-            self.runs.forget(request)
-        if len(frames) < job.num_frames:
-            raise ImageError("Stopped before the animation was done.")
-        return frames, record
-
-    def _events(self, job: Job, request: gr.Request) -> Iterator[Batch | Finished]:
-        try:
-            yield from translate(job)
-        finally:
-            self.runs.forget(request)
-
-    def _ask(
-        self,
-        model: ClassModel,
-        path: str | None,
-        classes: list[str] | str,
-        draws: int,
-        look: Look,
-        request: gr.Request,
-    ) -> Iterator[tuple[Results | None, dict[str, Any]]]:
-        """Run for a script: how far it is, and at last the results."""
-        photo = self._read(path)
-        done = 0
-        for event in self._events(self._job(model, photo, classes, draws, look, request), request):
-            if isinstance(event, Batch):
-                done += len(event.images)
-                yield None, {"pictures": done, "share": event.share, "seconds_left": round(event.seconds_left, 1)}
-            else:
-                with tempfile.TemporaryDirectory() as folder:
-                    results = Results(event, photo.shown, Path(folder))
-                    yield results, results.details()
 
 
 def _grouped(examples: list[PhotoExample]) -> list[list[PhotoExample]]:

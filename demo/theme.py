@@ -77,12 +77,19 @@ CSS = """
   color: inherit; }
 .cards label:focus-within:has(:focus-visible) { outline: 3px solid var(--color-accent); }
 .cards input { position: absolute; opacity: 0; }
-.tiles .grid-container { gap: 6px; }
-.tiles .caption-label { font-size: .78rem; }
+.tiles .grid-wrap { padding-top: 28px; }  /* the label has this line for itself */
+.tiles .grid-container { gap: 6px; grid-template-columns: repeat(auto-fill, minmax(var(--tile, 88px), 1fr)); }
+.tiles .caption-label { max-width: calc(100% - 2 * var(--block-label-margin)); padding: 2px 5px; font-size: .75rem; }
 .tiles .empty::after { content: "The results appear here"; }
-#animation { display: flex; justify-content: center; padding: 8px 0; }
-#animation .strip { width: min(320px, 100%); aspect-ratio: 1; border-radius: 8px; background-position: 0 0;
-  animation: frames 2s infinite alternate; }
+@media (min-width: 641px) {
+  #class-results { --tile: 118px; }
+  #class-results .grid-container:not(:has(> :nth-child(4))) { --tile: 200px; }
+}
+#animation .html-container { padding: 0; }
+#animation .strip { width: min(320px, 100%); margin: 0 auto; aspect-ratio: 1; border-radius: 8px;
+  background-position: 0 0; animation: frames 2s infinite alternate; }
+.player { align-items: center; flex-wrap: nowrap !important; }
+.player > .form, .player > .form > .block { border: 0; background: transparent; padding: 0; }
 @keyframes frames { to { background-position: 100% 0; } }
 @media (prefers-reduced-motion: reduce) { #animation .strip:not(.asked) { animation: none !important; } }
 .levels { gap: 10px; }
@@ -109,7 +116,11 @@ CSS = """
   .tab > .column > .advanced { order: 3; }
   .compare { height: 300px !important; }
   .under { flex-wrap: wrap !important; gap: 8px !important; }
-  .under > * { flex: 1 1 100% !important; }
+  .under > * { flex: 1 1 0 !important; }
+  .under > .progress { flex: 1 1 100% !important; }
+  .player { flex-wrap: wrap !important; }
+  .player > .form { flex: 1 1 100% !important; order: -1; }
+  .player > button { flex: 1 1 0 !important; }
 }
 """
 

@@ -258,7 +258,7 @@ def test_with_no_checkpoint_the_tab_says_so(app_environment, monkeypatch, pictur
     assert not tab.checkpoint.visible
     assert tab.classes.choices == []
     with pytest.raises(ImageError, match="No many-class checkpoint is installed here yet"):
-        next(tab.translate_classes(str(pictures["source"]), ["pug"], None, 1, 0, 1, 1, "auto", gr.Request()))
+        next(tab.endpoints.translate_classes(str(pictures["source"]), ["pug"], None, 1, 0, 1, 1, "auto", gr.Request()))
 
 
 def test_the_page_offers_what_the_checkpoint_has(app_environment, monkeypatch):
