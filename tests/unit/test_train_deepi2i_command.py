@@ -1,0 +1,87 @@
+"""`train biggan` and `train deepi2i`, from folders of pictures to a pipeline."""
+
+import json
+
+import pytest
+import torch
+
+from pipelines import DeepI2IPipeline
+from pipelines.__main__ import main
+from tests.tiny import picture
+from tests.unit.tiny_deepi2i import NAMES, write_folders
+
+SIZES = ["--resolution", "64", "--base-channels", "4", "--discriminator-channels", "4", "--max-channels", "16", "--latent-dim", "10", "--embedding-dim", "4"]
+SHORT = ["--batch-size", "4", "--precision", "fp32", "--steps"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_folders(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def gan(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("gan")
+    assert main(["train", "biggan", "--data", str(data), "--output", str(output), *SIZES, *SHORT, "2"]) == 0
+    return output / "gan"
+
+
+def train(data, output, *words):
+    return main(["train", "deepi2i", "--data", str(data), "--output", str(output), *map(str, words)])
+
+
+def test_a_gan_folder_holds_networks_and_names(gan):
+    assert json.loads((gan / "classes.json").read_text()) == NAMES
+    assert {path.name for path in gan.iterdir()} == {"classes.json", "generator", "discriminator"}
+    split = json.loads((gan.parent / "split.json").read_text())
+    assert len(split["held_out"]) == 3
+    assert not set(split["held_out"]) & set(split["train"])
+
+
+def test_from_a_gan_to_a_pipeline_and_on_from_there(data, gan, tmp_path, capsys):
+    assert train(data, tmp_path / "run", "--init", gan, *SHORT, 2, "--adaptor-steps", 1, "--half") == 0
+    assert "3 of 3 classes keep the pretrained GAN's embedding" in capsys.readouterr().out
+    assert train(data, tmp_path / "run", "--init", gan, *SHORT, 3, "--adaptor-steps", 1, "--half") == 0
+    assert "the networks after 3 steps" in capsys.readouterr().out
+    pipe = DeepI2IPipeline.from_pretrained(tmp_path / "run" / "pipeline")
+    assert pipe.class_names == NAMES
+    image = pipe(picture(80, 60), "lemon", generator=torch.Generator().manual_seed(0)).images[0]
+    assert image.size == (64, 64)
+    card = (tmp_path / "run" / "pipeline" / "README.md").read_text()
+    assert "3 classes: apple, lemon, plum" in card
+    assert train(data, tmp_path / "on", "--init", tmp_path / "run" / "pipeline", *SHORT, 1) == 0
+
+
+def test_from_scratch(data, tmp_path):
+    assert train(data, tmp_path, "--preset", "scratch", *SIZES, *SHORT, 1) == 0
+    assert DeepI2IPipeline.from_pretrained(tmp_path / "pipeline").config["level_weights"]["4"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ([], 2, "--init is missing"),
+        (["--init", "GAN", "--base-channels", "8"], 2, "--base-channels is given, but --init says how large"),
+        (["--init", "nowhere"], 1, "nowhere is neither a GAN"),
+        (["--init", "GAN", "--transfer", "none"], 2, "adaptor_steps is 500 and the generator begins at random"),
+        (["--init", "GAN", "--held-out", "2"], 1, "the share is 2; it must be above 0 and below 1"),
+    ],
+)
+def test_what_cannot_be_trained(data, gan, tmp_path, capsys, words, code, sentence):
+    words = [str(gan) if word == "GAN" else word for word in words]
+    assert train(data, tmp_path, *words) == code
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_damaged_gan_is_refused(data, gan, tmp_path, capsys):
+    damaged = tmp_path / "gan"
+    for name in ("generator", "discriminator"):
+        (damaged / name).mkdir(parents=True)
+        for file in (gan / name).iterdir():
+            content = file.read_bytes()
+            (damaged / name / file.name).write_bytes(
+                content if file.suffix == ".json" else content[: len(content) // 2]
+            )
+    (damaged / "classes.json").write_bytes((gan / "classes.json").read_bytes())
+    assert train(data, tmp_path / "run", "--init", damaged) == 1
+    assert "cannot be loaded" in capsys.readouterr().err
