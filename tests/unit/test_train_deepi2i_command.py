@@ -10,7 +10,10 @@ from pipelines.__main__ import main
 from tests.tiny import picture
 from tests.unit.tiny_deepi2i import NAMES, write_folders
 
-SIZES = ["--resolution", "64", "--base-channels", "4", "--discriminator-channels", "4", "--max-channels", "16", "--latent-dim", "10", "--embedding-dim", "4"]
+SIZES = [
+    *("--resolution", "64", "--base-channels", "4", "--discriminator-channels", "4"),
+    *("--max-channels", "16", "--latent-dim", "10", "--embedding-dim", "4"),
+]
 SHORT = ["--batch-size", "4", "--precision", "fp32", "--steps"]
 
 
