@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, convert, doctor, evaluate, pin, train, translate
+from pipelines.commands import UsageError, convert, doctor, evaluate, pin, publish, train, translate
 from pipelines.hub.allocator import tune_allocator
 
 COMMANDS = {
@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "convert": convert,
     "pin": pin,
+    "publish": publish,
     "doctor": doctor,
 }
 

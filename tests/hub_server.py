@@ -13,14 +13,16 @@ class HubServer:
     """Repositories in memory, a log of requests, and faults on demand.
 
     `truncate[path] = n` breaks the next transfer of a file off after n bytes, `broken` holds files of which nothing
-    ever arrives, and `flip[path] = k` changes a byte in the next k transfers. A closed server refuses connections at
-    once, because it keeps none open.
+    ever arrives, and `flip[path] = k` changes a byte in the next k transfers. Where `write_token` is set, changes need
+    it. A closed server refuses connections at once, because it keeps none open.
     """
 
     def __init__(self):
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}  # id -> revision or commit -> path -> content
         self.commits: dict[tuple[str, str], str] = {}
         self.gated: set[str] = set()
+        self.private: set[str] = set()
+        self.write_token: str | None = None
         self.requests: list[str] = []
         self.truncate: dict[str, int] = {}
         self.broken: set[str] = set()
@@ -61,11 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
         span = self.headers.get("Range")
         self.hub.requests.append(f"{self.command} {self.path}" + (f" {span}" if span else ""))
         parts = unquote(self.path.split("?")[0]).strip("/").split("/")
-        if parts[:3] == ["api", "repos", "create"]:
-            wanted = json.loads(body)
-            repo_id = f"{wanted['organization']}/{wanted['name']}"
-            self.hub.repos.setdefault(repo_id, {})
-            self._json({"url": f"{self.hub.endpoint}/{repo_id}", "id": repo_id})
+        if self.command == "POST" and not self._may_write():
+            self._fail(403 if "Authorization" in self.headers else 401, "Forbidden")
+        elif parts[:3] == ["api", "repos", "create"]:
+            self._create(json.loads(body))
         elif parts[:2] == ["api", "validate-yaml"]:
             self._json({"errors": [], "warnings": []})
         elif parts[:2] == ["api", "models"]:
@@ -74,6 +75,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         else:
             self._fail(404, "EntryNotFound")
+
+    def _may_write(self) -> bool:
+        token = self.hub.write_token
+        return token is None or self.headers.get("Authorization") == f"Bearer {token}"
+
+    def _create(self, wanted: dict):
+        repo_id = f"{wanted['organization']}/{wanted['name']}"
+        if repo_id not in self.hub.repos:  # one that exists stays as it is
+            self.hub.add(repo_id, {".gitattributes": b""})
+            if wanted.get("visibility") == "private":
+                self.hub.private.add(repo_id)
+        self._json({"url": f"{self.hub.endpoint}/{repo_id}", "id": repo_id})
 
     def _model(self, repo_id: str, action: list[str], body: bytes):
         if action[:1] == ["preupload"]:
@@ -97,7 +110,8 @@ class _Handler(BaseHTTPRequestHandler):
         if action[:1] == ["tree"]:
             self._json([_tree_entry(path, data) for path, data in files.items()])
         else:
-            self._json({"id": repo_id, "sha": commit, "siblings": [{"rfilename": path} for path in files]})
+            names = [{"rfilename": path} for path in files]
+            self._json({"id": repo_id, "sha": commit, "private": repo_id in self.hub.private, "siblings": names})
 
     def _commit(self, repo_id: str, revision: str) -> str | None:
         """The commit of a revision; answers with the Hub's error where there is none."""
