@@ -6,7 +6,7 @@
 set -eu
 GAN=runs/foods-gan RUN=runs/foods
 
-python -m pipelines train biggan --data "$1" --output "$GAN" --steps GAN_STEPS --lr-generator 2e-4 --half
+python -m pipelines train biggan --data "$1" --output "$GAN" --steps 1635 --lr-generator 2e-4 --half
 python -m pipelines train deepi2i --data "$1" --init "$GAN/gan" --output "$RUN" --steps RUN_STEPS \
     --adaptor-steps 200 --lr-generator 2e-4 --half --license cc-by-sa-4.0
 

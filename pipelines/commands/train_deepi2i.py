@@ -61,7 +61,8 @@ def add_parser(methods) -> None:
         help="translate pictures into any of many classes",
         description="Train DeepI2I on folders of class folders, beginning from a GAN (`train biggan`, "
         "`convert biggan`) or from a DeepI2I pipeline; --preset scratch begins at random. Writes a pipeline folder, "
-        "OUTPUT/pipeline, that DeepI2IPipeline.from_pretrained loads. The same command again goes on where it stopped.",
+        "OUTPUT/pipeline, that DeepI2IPipeline.from_pretrained loads. The same command again goes on where it "
+        "stopped.",
     )
     add_data_options(parser)
     parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN or DeepI2I pipeline to begin from")
