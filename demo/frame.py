@@ -21,7 +21,7 @@ def build(settings: DemoSettings) -> gr.Blocks:
             gr.HTML(f"<h1>{TITLE}</h1><p>One picture's shapes, another one's colors.</p>", container=False)
             gr.HTML(device_in_words(), elem_id="device", container=False)
             gr.DuplicateButton(visible=on_space(), elem_id="duplicate", size="sm", scale=0)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Exemplar", id="exemplar"):
                 exemplar = ExemplarTab(settings)
             with gr.Tab("Unpaired", id="unpaired"):

@@ -31,6 +31,7 @@ THEME = themes.Base(
 
 CSS = """
 .gradio-container { width: 100% !important; max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container .main { padding: 16px clamp(16px, 4vw, 32px) !important; }
 .gradio-container :is(button, input, textarea, [tabindex]):focus-visible {
   outline: 2px solid var(--color-accent) !important; outline-offset: 1px; }
 #head { align-items: center; flex-wrap: nowrap; gap: 12px; }
@@ -107,9 +108,8 @@ CSS = """
 .examples tbody tr:hover img { filter: brightness(1.08); }
 
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 !important; }
   #device { display: none; }
-  .tab-container button { padding: 0 8px !important; }  /* all tabs fit beside each other */
+  .tab-container button { padding: 0 4px !important; font-size: .82rem; }  /* all tabs fit beside each other */
   .tab > .column { display: contents; }
   .tab > .column > * { flex: 0 0 100%; min-width: 0; order: 1; }
   .tab > .column > .examples { order: 2; }
