@@ -19,7 +19,7 @@ NOTHING_HERE = (
 )
 LEVELS = (32, 16, 8, 4)  # pixels, from fine to coarse
 MOST_DRAWS, MOST_FRAMES = 8, 32
-_MEANING = {32: "fine shapes", 16: "shapes", 8: "layout", 4: "whole"}
+_MEANING = {32: "details", 16: "shapes", 8: "layout", 4: "whole"}
 
 
 class ClassesLayout:

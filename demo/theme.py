@@ -93,7 +93,8 @@ CSS = """
 .player > .form, .player > .form > .block { border: 0; background: transparent; padding: 0; }
 @keyframes frames { to { background-position: 100% 0; } }
 @media (prefers-reduced-motion: reduce) { #animation .strip:not(.asked) { animation: none !important; } }
-.levels { gap: 10px; }
+.option-list { max-height: 260px; }
+.levels .form { display: grid; grid-template-columns: 1fr 1fr; }
 .notes { margin: 0; padding: 0 2px; list-style: none !important; font-size: .9rem; }
 .notes li { color: var(--body-text-color-subdued) !important; }
 .notes .failed { color: #dc4c4c !important; }
