@@ -71,9 +71,11 @@ class ClassesTab(ClassesLayout):
             self.runs.wire(button, run, self._asked, self.outputs, "class-results")
         self.runs.wire(self.animate, self._run_animation, self._asked, self.animation_outputs, "classes-progress")
         quick: dict[str, Any] = {"show_progress": "hidden", "queue": False, **PRIVATE}
-        self.checkpoint.input(self._switch, [self.checkpoint, self.own], self.of_the_model, **quick)
+        self.checkpoint.input(in_plain_words(self._switch), [self.checkpoint, self.own], self.of_the_model, **quick)
         self.gallery.select(self._pick, self.shown, self.classes, **quick)
-        self.thumbnails.select(self._toggle, [self.checkpoint, self.own, self.classes], self.classes, **quick)
+        self.thumbnails.select(
+            in_plain_words(self._toggle), [self.checkpoint, self.own, self.classes], self.classes, **quick
+        )
         self.frame.input(None, self.frame, js=SHOW_FRAME, **PRIVATE)
         self.play.click(None, js=PLAY, **PRIVATE)
         self.table.click(
@@ -177,6 +179,7 @@ class ClassesTab(ClassesLayout):
             self.download: gr.DownloadButton("Download PNG", value=str(group[0].result), interactive=True),
             self.photo: str(group[0].image),
             self.checkpoint: model.name,
+            self.seed: record["seed"],
         }
 
     def _pick(self, shown: list[str | None] | None, event: gr.SelectData) -> Any:

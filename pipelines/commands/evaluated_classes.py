@@ -126,6 +126,12 @@ class ClassSets:
         """The inputs that are translated into a class: those that do not show it already."""
         return [file for file in self._inputs if file.class_name != name]
 
+    def _draws(self, name: str) -> dict[LabeledFile, int]:
+        """How many pictures of a class each of its inputs gives."""
+        others = self._others(name)
+        each, rest = divmod(len(others) if self.per_class is None else self.per_class, len(others))
+        return {file: each + (rank < rest) for rank, file in enumerate(others)}
+
     def _untouched(self) -> Sets:
         chosen = {name: self._others(name)[: self.per_class] for name in self.classes}
         return by_class((name, self._features[file]) for name in self.classes for file in chosen[name])
@@ -146,25 +152,17 @@ class ClassSets:
         return by_class(zip(names, features, strict=True))
 
     def _translations(self) -> Iterator[tuple[str, Any]]:
-        """Class and picture, input by input; a class that has its number is asked for no more."""
-        fewest = min(len(self._others(name)) for name in self.classes)
-        draws = 1 if self.per_class is None else -(-self.per_class // fewest)
-        made: Counter[str] = Counter()
+        """Class and picture, input by input; the pictures of a class are spread over all its inputs."""
+        draws = {name: self._draws(name) for name in self.classes}
         for number, file in enumerate(self._inputs):
-            wanted = [
-                name
-                for name in self.classes
-                if name != file.class_name and (self.per_class is None or made[name] < self.per_class)
-            ]
-            if not wanted:
-                continue
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-            output = self.pipe(str(file.path), target_class=wanted, num_images_per_class=draws, generator=generator)
-            decided = {name: value for name, value in output.arguments.items() if name != "target_class"}
-            self.details.update(arguments=decided, device=self.pipe._execution_device.type)
-            for name, image in zip(output.classes, output.images, strict=True):
-                if self.per_class is None or made[name] < self.per_class:
-                    made[name] += 1
-                    yield name, image
+            for count in sorted({draws[name].get(file, 0) for name in self.classes} - {0}):
+                wanted = [name for name in self.classes if draws[name].get(file) == count]
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+                output = self.pipe(
+                    str(file.path), target_class=wanted, num_images_per_class=count, generator=generator
+                )
+                decided = {name: value for name, value in output.arguments.items() if name != "target_class"}
+                self.details.update(arguments=decided, device=self.pipe._execution_device.type)
+                yield from zip(output.classes, output.images, strict=True)
             if (number + 1) % 10 == 0:
                 print(f"[{number + 1}/{len(self._inputs)}] inputs translated", file=sys.stderr, flush=True)

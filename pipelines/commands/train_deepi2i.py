@@ -97,11 +97,10 @@ def run(args: argparse.Namespace) -> int:
     config = config_from(args, DeepI2IConfig, PRESETS[args.preset])
     tune_allocator()
     accelerator = Accelerator()
-    pretrained = _pretrained(args, config)
-    resolution = pretrained.generator.config["resolution"]
-    data = ClassFolders(args, resolution, accelerator)
     with torch.random.fork_rng():  # initial weights come from the config's seed
         torch.manual_seed(config.seed)
+        pretrained = _pretrained(args, config)
+        data = ClassFolders(args, pretrained.generator.config["resolution"], accelerator)
         networks = begin(config, pretrained, data.class_names)
     if args.init and accelerator.is_main_process:
         print(describe_rows(pretrained.class_names, data.class_names, pretrained.generator.config["num_classes"]))
@@ -113,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
         config={
             **{name: value for name, value in dataclasses.asdict(config).items() if name != "steps"},
             **data.record(),
-            "init": str(args.init.resolve().name) if args.init else None,
+            "init": args.init.resolve().name if args.init else None,
+            "networks": {name: _sizes(network) for name, network in vars(networks).items()},
         },
         steps=config.steps,
         seed=config.seed,
@@ -124,6 +124,10 @@ def run(args: argparse.Namespace) -> int:
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130
+
+
+def _sizes(network) -> dict:
+    return {name: value for name, value in network.config.items() if not name.startswith("_")}
 
 
 def _pretrained(args: argparse.Namespace, config: DeepI2IConfig) -> PretrainedGAN:
@@ -156,6 +160,7 @@ def _write_result(args: argparse.Namespace, trainer: DeepI2ITrainer, data: Class
         "steps": trainer.steps_done,
         "pictures": len(data.train.labels),
         "held_out": len(data.held_out.labels),
+        "init": args.init.resolve().name if args.init else None,
         "config": dataclasses.asdict(trainer.config),
     }
     (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

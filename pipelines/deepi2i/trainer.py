@@ -16,6 +16,7 @@ from pipelines.deepi2i.losses import reconstruction
 from pipelines.deepi2i.training_config import DeepI2IConfig
 from pipelines.deepi2i.transfer import DeepI2INetworks
 from pipelines.losses.gan import hinge_discriminator, hinge_generator, nonsaturating
+from pipelines.training.checkpoint import TrainingError
 from pipelines.training.datasets import ImageSet
 from pipelines.training.diff_augment import DiffAugment
 from pipelines.training.distributed import update
@@ -62,6 +63,9 @@ class DeepI2ITrainer:
         pictures: to train on; the batch statistics of the averaged generator are those of their translations.
         accelerator: decides device and processes.
         shown: pictures of the previews; None previews those to train on.
+
+    Raises:
+        TrainingError: a process's share of the batch cannot be divided into equal parts.
     """
 
     def __init__(
@@ -73,6 +77,11 @@ class DeepI2ITrainer:
         shown: ImageSet | None = None,
     ):
         self.config, self.accelerator, self.pictures, self.shown = config, accelerator, pictures, shown or pictures
+        if config.batch_size % (accelerator.num_processes * config.accumulate):
+            raise TrainingError(
+                f"batch_size {config.batch_size} is not a multiple of the {accelerator.num_processes} processes times "
+                f"accumulate, {config.accumulate}"
+            )
         self.encoder, self.adaptor = networks.encoder, networks.adaptor
         self.generator, self.discriminator = networks.generator, networks.discriminator
         self.networks: dict[str, nn.Module] = vars(networks).copy()
@@ -102,11 +111,8 @@ class DeepI2ITrainer:
         The pictures are the discriminator's real ones, and, in another order, the sources of the translations.
         """
         real = as_pictures(batch["image"], batch["generator"] if self.config.flip else None, self.accelerator.device)
-        labels = batch["label"].to(real.device)
-        draws = [
-            [self._draw(*part, batch["generator"]) for part in _parts(self.config.accumulate, real, labels)]
-            for _ in range(2)
-        ]
+        parts = _parts(self.config.accumulate, real, batch["label"].to(real.device), real.roll(1, dims=0))
+        draws = [[self._draw(*part, batch["generator"]) for part in parts] for _ in range(2)]
         losses = self.optimize(*draws)
         for name, average in self.averages.items():
             average.update(self.networks[name])
@@ -126,7 +132,6 @@ class DeepI2ITrainer:
         self._set_modes()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
-        self.discriminator.requires_grad_(True)
         first = [self._accumulate(self._judge(draw), len(for_discriminator)) for draw in for_discriminator]
         update(self.accelerator, [self.optimizers["discriminator"]])
 
@@ -180,12 +185,12 @@ class DeepI2ITrainer:
             fake = self.generator(draw.latent, self.generator.embedding(draw.labels), added)
         return draw.augment_fake(fake.float())
 
-    def _draw(self, real: Tensor, labels: Tensor, source: torch.Generator) -> Draw:
+    def _draw(self, real: Tensor, labels: Tensor, sources: Tensor, source: torch.Generator) -> Draw:
         count, device, kinds = len(real), real.device, self.config.augmentation
         return Draw(
             real,
             labels,
-            real.roll(1, dims=0),
+            sources,
             torch.randint(self.num_classes, (count,), generator=source).to(device),
             torch.randn(count, self.generator.config["latent_dim"], generator=source).to(device),
             *(DiffAugment.draw(kinds, count, real.shape[-1], source, device) for _ in range(2)),

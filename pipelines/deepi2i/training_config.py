@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from pipelines.deepi2i.level_factors import LEVELS
-from pipelines.training.gan_config import KINDS, check_adversarial
+from pipelines.training.gan_config import KINDS, check_adversarial, check_names
 
 PARTS = ("encoder", "generator", "discriminator")
 
@@ -48,16 +48,14 @@ class DeepI2IConfig:
         for name in ("steps", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.accumulate > self.batch_size:
-            raise ValueError(f"accumulate is {self.accumulate}; it must be at most batch_size, {self.batch_size}")
         if self.adaptor_steps < 0:
             raise ValueError(f"adaptor_steps is {self.adaptor_steps}; it must be at least 0")
         for name in ("level_weights", "reconstruction_weights"):
             if len(getattr(self, name)) != len(self.levels):
                 raise ValueError(f"{name} has {len(getattr(self, name))} values; levels has {len(self.levels)}")
-        unknown = [part for part in self.transfer if part not in (*PARTS, "none")]
-        if unknown:
-            raise ValueError(f"transfer names {unknown[0]!r}; it must be some of {', '.join(PARTS)}, or none")
+        check_names("transfer", self.transfer, PARTS)
+        if len(set(self.levels)) != len(self.levels):
+            raise ValueError(f"levels is {','.join(map(str, self.levels))}; each may be there once")
         if self.adversarial not in ("hinge", "log"):
             raise ValueError(f"adversarial is {self.adversarial!r}; it must be hinge or log")
         if self.adaptor_steps and "generator" not in self.transfer:

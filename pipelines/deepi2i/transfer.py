@@ -102,13 +102,17 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
         raise TrainingError(
             f"init: {folder} is neither a GAN (generator, discriminator, classes.json) nor a DeepI2I pipeline"
         )
-    content = json.loads(names.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(names.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"init: {names} is not JSON: {error}") from error
     generator = _load(BigGANGenerator, folder / "generator")
     if not is_pipeline:
         return PretrainedGAN(generator, _load(BigGANDiscriminator, folder / "discriminator"), content)
     encoder, adaptor = _load(DeepI2IEncoder, folder / "encoder"), _load(DeepI2IAdaptor, folder / "adaptor")
-    if (folder / "discriminator").is_dir():
-        discriminator = _load(BigGANDiscriminator, folder / "discriminator")
+    beside = [place for place in (folder / "discriminator", folder.parent / "discriminator") if place.is_dir()]
+    if beside:
+        discriminator = _load(BigGANDiscriminator, beside[0])
     else:
         shape = encoder.config
         discriminator = BigGANDiscriminator(
@@ -119,7 +123,7 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
             shape["max_channels"],
         )
         discriminator.trunk.load_state_dict(encoder.trunk.state_dict())
-    class_names = read_class_names(content["class_names"], generator.config["num_classes"])
+    class_names = read_class_names(content.get("class_names"), generator.config["num_classes"])
     return PretrainedGAN(generator, discriminator, class_names, encoder, adaptor)
 
 

@@ -261,4 +261,7 @@ def initialize_orthogonal(module: nn.Module) -> None:
 
 
 def _attention(channels: Mapping[int, int], resolution: int) -> SelfAttention | None:
+    known = (0, 8, 16, 32, 64, 128)
+    if resolution not in known:
+        raise ValueError(f"`attention_resolution` is {resolution}; one of {', '.join(map(str, known))} is accepted.")
     return SelfAttention(channels[resolution]) if resolution in channels else None

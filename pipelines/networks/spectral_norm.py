@@ -31,13 +31,14 @@ class _SpectralNorm(nn.Module):
         weight = self.weight.float()
         # Its columns in the order of memory: no copy of channels-last weights.
         matrix = weight.permute(0, 2, 3, 1).flatten(1) if weight.dim() == 4 else weight
-        with torch.no_grad():
-            v = F.normalize(self.u @ matrix, eps=EPSILON)  # [1, in]
-            u = F.normalize(v @ matrix.T, eps=EPSILON)  # [1, out]
-            if self.training:
-                self.u.copy_(u)
-        singular_value = (v @ matrix.T @ u.T).squeeze()
-        return weight / singular_value
+        with torch.autocast(weight.device.type, enabled=False):  # bf16 is half a per cent off
+            with torch.no_grad():
+                v = F.normalize(self.u.float() @ matrix, eps=EPSILON)  # [1, in]
+                u = F.normalize(v @ matrix.T, eps=EPSILON)  # [1, out]
+                if self.training:
+                    self.u.copy_(u)
+            singular_value = (v @ matrix.T @ u.T).squeeze()
+        return (weight / singular_value).to(self.weight.dtype)
 
 
 class SNConv2d(_SpectralNorm, nn.Conv2d):

@@ -156,7 +156,7 @@ def as_pictures(images: Tensor, flips: torch.Generator | None, device: torch.dev
 
 @torch.no_grad()
 def collect_statistics(generator: nn.Module, generate: Callable[[torch.Generator], object]) -> None:
-    """Give a generator the batch statistics of its own weights, in place; it is in evaluation mode afterwards.
+    """Give a generator the batch statistics of its own weights, but for 3 %; it is in evaluation mode afterwards.
 
     An averaged generator has the running statistics of the one it follows, which are not its own ("standing
     statistics": BigGAN, arXiv 1809.11096, appendix B).

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 KINDS = ("color", "translation", "cutout")  # of differentiable augmentation, see `pipelines.training.diff_augment`
+
+
+SLOTS = {32: 4, 64: 5, 128: 6}  # parts of the latent by resolution: the stem's, and one a block
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class BigGANConfig:
     base_channels: int = 16  # BigGAN at 128 pixels: 96
     discriminator_channels: int = 32  # BigGAN: as the generator
     max_channels: int = 128  # BigGAN: no limit
-    latent_dim: int = 80  # BigGAN at 128 pixels: 120
+    latent_dim: int = 120  # BigGAN
     embedding_dim: int = 64  # BigGAN: 128
     attention_resolution: int = 16  # BigGAN at 128 pixels: 64
     lr_generator: float = 1e-4  # BigGAN at 128 pixels: 1e-4 (batch 256 in the reference implementation)
@@ -40,6 +44,13 @@ class BigGANConfig:
         for name in ("steps", "batch_size", "base_channels", "discriminator_channels", "max_channels", "latent_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.resolution not in SLOTS:
+            raise ValueError(f"resolution is {self.resolution}; it must be one of {', '.join(map(str, SLOTS))}")
+        if self.latent_dim % SLOTS[self.resolution]:
+            raise ValueError(
+                f"latent_dim is {self.latent_dim}; at {self.resolution} pixels it must be a multiple of "
+                f"{SLOTS[self.resolution]}"
+            )
         check_adversarial(self)
 
 
@@ -55,8 +66,19 @@ def check_adversarial(config) -> None:
     for name in ("beta1", "beta2", "ema_decay"):
         if not 0 <= getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name):g}; it must be at least 0 and below 1")
-    unknown = [kind for kind in config.augmentation if kind not in (*KINDS, "none")]
-    if unknown:
-        raise ValueError(f"augmentation names {unknown[0]!r}; it must be some of {', '.join(KINDS)}, or none")
+    check_names("augmentation", config.augmentation, KINDS)
     if config.precision not in ("bf16", "fp32"):
         raise ValueError(f"precision is {config.precision!r}; it must be bf16 or fp32")
+
+
+def check_names(field: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a list that is neither some of the known names nor "none" alone.
+
+    Raises:
+        ValueError: with the field and the first name that does not belong there.
+    """
+    if tuple(given) == ("none",):
+        return
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{field} names {name!r}; it must be some of {', '.join(known)}, or none alone")

@@ -1,5 +1,6 @@
 """What DeepI2IPipeline promises to those who call it."""
 
+import copy
 import hashlib
 import threading
 from pathlib import Path
@@ -531,3 +532,12 @@ def test_the_record_decides_about_the_class(checkpoint, capsys):
     assert main(["translate", checkpoint, "--image", "photos/a.png", "--target-class", "pug"]) == 0
     assert main(["translate", "--from-png", "outputs/a.png", "--target-class", "Panda"]) == 2
     assert "takes target_class from the PNG" in capsys.readouterr().err
+
+
+def test_weights_in_half_precision_are_computed_with_in_fp32(pipe, tmp_path):
+    networks = {name: copy.deepcopy(getattr(pipe, name)).half() for name in COMPONENTS}
+    DeepI2IPipeline(**networks, class_names=pipe.class_names).save_pretrained(tmp_path)
+    half = DeepI2IPipeline.from_pretrained(tmp_path, dtype=torch.float16)
+    assert half.dtype is torch.float16
+    difference = (call(half).images - call(pipe).images).abs()
+    assert difference.mean() < 0.01

@@ -168,8 +168,9 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole():
         trainer = tiny.deepi2i_trainer(adaptor_steps=9, augmentation=("none",), flip=False, lr_discriminator=1e-9)
         trainer.discriminator.eval()
         trainer.adaptor.eval()
+        real = tiny.as_floats(4)
         trainer._set_modes = lambda trainer=trainer: trainer.generator.eval().requires_grad_(False)
-        whole = trainer._draw(tiny.as_floats(4), torch.arange(4) % 3, torch.Generator().manual_seed(1))
+        whole = trainer._draw(real, torch.arange(4) % 3, real.roll(1, dims=0), torch.Generator().manual_seed(1))
         pieces = [tiny.part_of(whole, each) for each in torch.arange(4).tensor_split(parts)]
         trainer.optimize(pieces, pieces)
         found.append([each.grad.clone() for each in trainer.adaptor.parameters()])

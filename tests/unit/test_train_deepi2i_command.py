@@ -7,6 +7,9 @@ import torch
 
 from pipelines import DeepI2IPipeline
 from pipelines.__main__ import main
+from pipelines.deepi2i.transfer import read_pretrained
+from pipelines.networks.biggan import BigGANDiscriminator
+from pipelines.training.gan_config import BigGANConfig
 from tests.tiny import picture
 from tests.unit.tiny_deepi2i import NAMES, write_folders
 
@@ -53,6 +56,33 @@ def test_from_a_gan_to_a_pipeline_and_on_from_there(data, gan, tmp_path, capsys)
     card = (tmp_path / "run" / "pipeline" / "README.md").read_text()
     assert "3 classes: apple, lemon, plum" in card
     assert train(data, tmp_path / "on", "--init", tmp_path / "run" / "pipeline", *SHORT, 1) == 0
+    again = read_pretrained(tmp_path / "run" / "pipeline").discriminator
+    written = BigGANDiscriminator.from_pretrained(tmp_path / "run" / "discriminator")
+    assert torch.equal(again.linear.weight, written.linear.weight)
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 128])
+def test_the_defaults_fit_every_resolution(resolution):
+    assert BigGANConfig(resolution=resolution).latent_dim == 120
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resolution": 100}, "resolution is 100; it must be one of 32, 64, 128"),
+        ({"latent_dim": 80, "resolution": 128}, "latent_dim is 80; at 128 pixels it must be a multiple of 6"),
+        ({"augmentation": ("none", "color")}, "augmentation names 'none'; .* or none alone"),
+    ],
+)
+def test_settings_of_biggan_that_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        BigGANConfig(**changes)
+
+
+def test_another_architecture_is_refused_on_resume(data, tmp_path, capsys):
+    assert train(data, tmp_path, "--preset", "scratch", *SIZES, *SHORT, 1) == 0
+    assert train(data, tmp_path, "--preset", "scratch", *SIZES, "--base-channels", 8, *SHORT, 2) == 1
+    assert "was trained with networks" in capsys.readouterr().err
 
 
 def test_from_scratch(data, tmp_path):
