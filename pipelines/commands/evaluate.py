@@ -54,6 +54,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--num-images", type=int, metavar="N", help="inputs (default: many classes: 100; else all)")
     parser.add_argument("--per-class", type=int, metavar="N", help="pictures of every class (default: one an input)")
+    parser.add_argument("--exclude", nargs="*", metavar="GLOB", help="classes to leave out")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of inputs, latents and resampling")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="pictures the extractor sees at once")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps (default: the best one here)")
@@ -117,7 +118,7 @@ def _load_extractor(args: argparse.Namespace) -> FeatureExtractor:
 def _folders(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:
     from pipelines.commands.evaluated_sets import FolderSets
 
-    for name in ("split", "num_images", "per_class"):
+    for name in ("split", "num_images", "per_class", "exclude"):
         if getattr(args, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for checkpoints, not for --generated.")
     per_class = any(metric in PER_CLASS for metric in args.metrics)
@@ -142,6 +143,7 @@ def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any
             args.per_class,
             args.resolution,
             args.seed,
+            args.exclude or (),
         )
     if "exemplar" in accepted:
         raise UsageError(
@@ -149,8 +151,10 @@ def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any
         )
     if wrong := [metric for metric in args.metrics if metric in PER_CLASS]:
         raise UsageError(f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid and kid.")
-    if args.split or args.per_class or len(args.data) > 1:
-        raise UsageError(f"--split, --per-class and several --data are for many classes; {args.checkpoint} has none.")
+    if args.split or args.per_class or args.exclude or len(args.data) > 1:
+        raise UsageError(
+            f"--split, --per-class, --exclude and several --data are for many classes; {args.checkpoint} has none."
+        )
     return UnpairedSets(pipe, args.checkpoint, extractor, args.data[0], args.num_images, args.resolution, args.seed)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ class ClassSets:
             one an input.
         resolution: pixels; None for the checkpoint's.
         seed: draws inputs and latents.
+        exclude: shell patterns of classes to leave out, as inputs and as targets.
 
     Raises:
         DatasetError: data or split cannot be used.
@@ -60,12 +62,15 @@ class ClassSets:
         per_class: int | None,
         resolution: int | None,
         seed: int,
+        exclude: Sequence[str] = (),
     ):
         files = find_labeled_images(data)
         train, held_out = ([], files) if split is None else read_split(split, files)
+        wanted = {file.class_name for file in files}
+        wanted -= {name for name in wanted if any(fnmatch(name, pattern) for pattern in exclude)}
         counts = Counter(file.class_name for file in held_out)
-        self.classes = [known for known in pipe.class_names if counts[known] > 1]
-        if left_out := sorted({file.class_name for file in files} - set(self.classes)):
+        self.classes = [known for known in pipe.class_names if known in wanted and counts[known] > 1]
+        if left_out := sorted(wanted - set(self.classes)):
             warn(f"{len(left_out)} classes have no place in {name} or fewer than 2 held-out pictures: {left_out}")
         if len(self.classes) < 2:
             raise MetricError(f"data: fewer than two classes of {name} have 2 held-out pictures each")

@@ -131,6 +131,13 @@ def test_an_interrupted_run_goes_on(fake, classes, tmp_path, monkeypatch):
     assert [line["system"] for line in results(tmp_path)] == ["input", "fake"]
 
 
+def test_classes_that_are_left_out(fake, classes, tmp_path):
+    assert evaluate(tmp_path, "fake", "--data", classes, "--metrics", "mkid", "--exclude", "a*", "unkn*") == 0
+    assert "ant" in CLASSES
+    assert {name for line in results(tmp_path) for name in line["counts"]["per_class"]} == set(CLASSES) - {"ant"}
+    assert {image.split("/")[-2] for image, *_ in fake.asked} == set(CLASSES) - {"ant"}
+
+
 def test_as_many_of_every_class_as_asked_for(fake, classes, tmp_path):
     words = ["fake", "--data", classes, "--metrics", "mkid", "--num-images", 3, "--per-class"]
     assert evaluate(tmp_path, *words, 5) == 0
