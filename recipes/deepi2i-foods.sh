@@ -8,7 +8,7 @@ GAN=runs/foods-gan RUN=runs/foods
 
 python -m pipelines train biggan --data "$1" --output "$GAN" --steps 1635 --latent-dim 80 \
     --lr-generator 2e-4 --half
-python -m pipelines train deepi2i --data "$1" --init "$GAN/gan" --output "$RUN" --steps RUN_STEPS \
+python -m pipelines train deepi2i --data "$1" --init "$GAN/gan" --output "$RUN" --steps 700 \
     --adaptor-steps 150 --lr-generator 2e-4 --level-weights 1,1,1,1 --reconstruction-weights 0.2,2,2,2 \
     --half --license cc-by-sa-4.0
 
