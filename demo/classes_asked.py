@@ -28,7 +28,7 @@ def names_of(model: ClassModel, classes: Sequence[str] | str, draws: int) -> tup
     """
     if not classes:
         raise ImageError("Choose a class first.")
-    if not 1 <= draws <= MOST_DRAWS:
+    if draws not in range(1, MOST_DRAWS + 1):  # a whole number, then
         raise ImageError(f"`num_images_per_class` is {draws}; 1 to {MOST_DRAWS} are accepted.")
     numbers = dict.fromkeys(resolve_classes(classes, model.class_names))
     if len(numbers) * draws > MOST_PICTURES:

@@ -23,7 +23,7 @@ output = pipe(
     generator=torch.Generator().manual_seed({seed}),
 )
 for number, (picture, name) in enumerate(zip(output.images, output.classes)):
-    picture.save(f"{{number}}-{{name}}.png")
+    picture.save(f"{{number}}-{{name.replace('/', '-')}}.png")
 """
 
 _ANIMATION = """\

@@ -85,7 +85,7 @@ class ClassesWork:
             ImageError: no class, or a number of pictures that is not possible.
         """
         start, end = (names_of(model, [name] if name else [], 1)[0] for name in ends)
-        if not 2 <= num_frames <= MOST_FRAMES:
+        if num_frames not in range(2, MOST_FRAMES + 1):  # a whole number, then
             raise ImageError(f"`num_frames` is {num_frames}; 2 to {MOST_FRAMES} are accepted.")
         stop_file = self.runs.announce(request)
         return Animation(model.checkpoint, str(photo.value), start, end, int(num_frames), look, stop_file)
