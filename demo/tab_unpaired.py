@@ -14,7 +14,7 @@ from demo.errors import in_plain_words
 from demo.events import HEAVY, PRIVATE
 from demo.own_checkpoint import LOADING, OwnCheckpoint, choose, fetch_from_hub
 from demo.photo_examples import examples_of
-from demo.pictures import for_screen
+from demo.pictures import for_screen, to_jpeg
 from demo.precisions import as_argument
 from demo.runs import Runs
 from demo.session_pipelines import SessionPipelines
@@ -135,10 +135,14 @@ class UnpairedTab(UnpairedLayout):
             results = Results(Path(folder))
             for event in self._events(job, results, request):
                 if isinstance(event, Begun):
+                    # A file, because it is shown twice: gradio writes a picture in memory anew each time, to the file
+                    # that the page may be reading.
+                    shown = Path(folder) / f"photo-{event.index}.jpg"
+                    shown.write_bytes(to_jpeg(event.photo.shown))
                     line = {self.progress: progress_line(_progress(event, len(files)), event.index / len(files))}
-                    yield line if results.files else {**line, self.slider: (event.photo.shown, event.photo.shown)}
+                    yield line if results.files else {**line, self.slider: (str(shown), str(shown))}
                 elif isinstance(event, Translated):
-                    yield {self.slider: (event.photo.shown, event.image), **self._show_all(results, len(files))}
+                    yield {self.slider: (str(shown), event.image), **self._show_all(results, len(files))}
             stopped = len(results.files) + len(results.failures) < len(files)
             text = results.summary(len(files), stopped)
             yield {**self._offer(results, job.checkpoint, text, len(files) > 1, request), self.notes: results.notes()}
@@ -191,8 +195,7 @@ class UnpairedTab(UnpairedLayout):
         if count == 1:
             return {}
         names = [record["inputs"]["image"][0]["name"] for record in results.records]
-        pictures = [Image.open(io.BytesIO(after)) for _, after in results.compared]
-        shown = list(zip(pictures, names, strict=True))
+        shown = list(zip(map(str, results.tiles), names, strict=True))
         return {self.gallery: gr.Gallery(shown, visible=True), self.compared: list(results.compared)}
 
     def _offer(
