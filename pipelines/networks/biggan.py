@@ -18,8 +18,7 @@ from pipelines.networks.biggan_blocks import (
     SelfAttention,
 )
 from pipelines.networks.spectral_norm import SNConv2d, SNEmbedding, SNLinear
-
-START = 4  # pixels: where generators begin and discriminators end
+from pipelines.networks.split import START, run_blocks
 
 # Channels over base channels: of the generator's maps from 4 pixels up; of the discriminator's blocks.
 GENERATOR_WIDTHS = {32: (16, 8, 4, 2), 64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1)}
@@ -122,22 +121,14 @@ class BigGANGenerator(ModelMixin, ConfigMixin):
         Returns:
             (B, channels, stop, stop).
         """
-        features = features or {}
-        if start == START and START in features:
-            hidden = hidden + features[START]
-        resolution = START
-        for block, condition in zip(self.blocks, conditions, strict=True):
-            resolution *= 2
-            if resolution <= start:
-                continue
-            if stop is not None and resolution > stop:
-                break
-            hidden = block(hidden, condition)
-            if self.attention is not None and resolution == self.config["attention_resolution"]:
+
+        def block(index: int, hidden: Tensor) -> Tensor:
+            hidden = self.blocks[index](hidden, conditions[index])
+            if self.attention is not None and hidden.shape[-1] == self.config["attention_resolution"]:
                 hidden = self.attention(hidden)
-            if resolution in features:
-                hidden = hidden + features[resolution]
-        return hidden
+            return hidden
+
+        return run_blocks(block, len(self.blocks), hidden, start, stop, features)
 
     def finish(self, hidden: Tensor) -> Tensor:
         """The map at the picture's resolution to the picture, (B, 3, resolution, resolution) in [-1, 1]."""

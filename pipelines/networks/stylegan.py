@@ -12,6 +12,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from pipelines.networks.split import START, run_blocks
 from pipelines.networks.stylegan2_blocks import leaky_relu
 from pipelines.networks.stylegan_blocks import (
     DownBlock,
@@ -22,7 +23,6 @@ from pipelines.networks.stylegan_blocks import (
     pixel_norm,
 )
 
-START = 4  # pixels: where the generator begins and the discriminator ends
 WIDTHS = (512, 512, 512, 512, 256, 128, 64)  # of the paper, from 4 to 256 pixels
 
 Condition = tuple[Tensor, Tensor | None]  # of one block: its two styles, (B, 2, latent_dim), and its noise
@@ -155,20 +155,11 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         Returns:
             (B, channels, stop, stop).
         """
-        features = features or {}
-        if start == START and START in features:
-            hidden = hidden + features[START]
-        resolution = START
-        for block, condition in zip(self.blocks[1:], conditions, strict=True):
-            resolution *= 2
-            if resolution <= start:
-                continue
-            if stop is not None and resolution > stop:
-                break
-            hidden = block(hidden, *condition)
-            if resolution in features:
-                hidden = hidden + features[resolution]
-        return hidden
+
+        def block(index: int, hidden: Tensor) -> Tensor:
+            return self.blocks[index + 1](hidden, *conditions[index])
+
+        return run_blocks(block, len(conditions), hidden, start, stop, features)
 
     def finish(self, hidden: Tensor) -> Tensor:
         """The map at the picture's resolution to the picture, (B, 3, resolution, resolution)."""
