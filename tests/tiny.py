@@ -10,6 +10,8 @@ from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.networks.biggan import BigGANGenerator
 from pipelines.networks.vgg import VGGBackbone
+from pipelines.oeft.domain import DomainStatistics
+from pipelines.oeft.priors import prior_of
 from pipelines.oeft.settings import OEFTSettings
 
 TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8)
@@ -25,6 +27,23 @@ def tiny_oeft(seed: int = 0) -> OEFTPipeline:
         for parameter in backbone.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
     pipe = OEFTPipeline(backbone=backbone)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_refining_oeft(seed: int = 0) -> OEFTPipeline:
+    """A `tiny_oeft` with a BigGAN of 32 pixels as its prior and statistics of a few of its pictures."""
+    pipe = tiny_oeft(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        prior = BigGANGenerator(num_classes=2, latent_dim=16, embedding_dim=8, **TINY_SIZES).eval()
+    domain = DomainStatistics(channels=4, tap="relu1_1", size=32)
+    codes = prior_of(prior).draw(16, seeded(seed))
+    with torch.no_grad():
+        samples = prior(codes, prior.embedding(torch.zeros(16, dtype=torch.long)))
+    domain.measure(pipe.backbone, [samples], "samples of the prior", reach=1e6)
+    settings = {"hypotheses": [[2, 3], [4, 2], [4, 4]], "num_steps": 4, "drop_ratio": 0}
+    pipe = OEFTPipeline(pipe.backbone, prior, domain, refine_settings=settings)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -21,3 +21,16 @@ def gram_distance(features: Tensor, target: Tensor) -> Tensor:
         The mean over images, a scalar.
     """
     return (gram_matrix(features) - gram_matrix(target)).square().sum(dim=(1, 2)).mean()
+
+
+def feature_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of two maps, for each picture: mGANprior's perceptual distance.
+
+    Args:
+        features: Map (B, C, h, w).
+        target: Map (B or 1, C, h, w).
+
+    Returns:
+        (B,).
+    """
+    return (features - target).abs().mean(dim=(1, 2, 3))

@@ -76,20 +76,46 @@ class CorrespondenceLookup:
         )
 
 
+@dataclass(frozen=True)
+class Hypothesis:
+    """One refinement of a warp, under one assumption about the inversion (OEFT sec. 3.3).
+
+    Attributes:
+        layer: Composing layer.
+        num_codes: Codes that were composed.
+        image: The picture at the result's size; format by `output_type`, without a batch dimension.
+        score: Frechet distance to the prior's domain, lower is better; None for a checkpoint without its statistics.
+        loss: The lowest value of eq. 12.
+        dropped: Whether it was given up early, being clearly behind.
+    """
+
+    layer: int
+    num_codes: int
+    image: Image.Image | np.ndarray | Tensor
+    score: float | None
+    loss: float
+    dropped: bool
+
+
 @dataclass
 class OEFTOutput(TranslationOutput):
     """What `OEFTPipeline` returns.
 
     Attributes:
-        images: The results, one a pair, at the source's size; format by `output_type`.
-        warped: The warps of the exemplars in the same format. The results are these as long as nothing refines them.
+        images: The results, one a pair: the chosen hypothesis, or the warp. They have the source's size, or are larger
+            where the prior's pictures are; format by `output_type`.
+        warped: The warps of the exemplars at the source's size, in the same format.
         lookups: Where every color came from, one a pair; see `correspondence`.
         notes: Sentences on what was done to the images, one tuple a pair.
+        hypotheses: Every refinement that was tried, one tuple a pair; empty where nothing was refined.
+        chosen: Which of them is the result, one index a pair; None where the warp is.
     """
 
     warped: list[Image.Image] | np.ndarray | Tensor | list[np.ndarray] | list[Tensor]
     lookups: list[CorrespondenceLookup]
     notes: list[tuple[str, ...]]
+    hypotheses: list[tuple[Hypothesis, ...]]
+    chosen: list[int | None]
 
     def correspondence(self, x: float, y: float, index: int = 0) -> Correspondence:
         """Where in the exemplar the color of a pixel of the result came from.
@@ -111,15 +137,18 @@ class OEFTOutput(TranslationOutput):
     @classmethod
     def join(cls, outputs: list[Self]) -> Self:
         """The outputs of single pairs as one; arrays of one size become a batch."""
-
-        def joined(parts: list) -> list | np.ndarray | Tensor:
-            if isinstance(parts[0], list) or len({part.shape for part in parts}) > 1:
-                return [item for part in parts for item in part]
-            return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else torch.cat(parts)
-
         return cls(
-            images=joined([output.images for output in outputs]),
-            warped=joined([output.warped for output in outputs]),
+            images=join_images([output.images for output in outputs]),
+            warped=join_images([output.warped for output in outputs]),
             lookups=[lookup for output in outputs for lookup in output.lookups],
             notes=[notes for output in outputs for notes in output.notes],
+            hypotheses=[hypotheses for output in outputs for hypotheses in output.hypotheses],
+            chosen=[chosen for output in outputs for chosen in output.chosen],
         )
+
+
+def join_images(parts: list) -> list | np.ndarray | Tensor:
+    """The `.images` of several outputs as one; arrays and tensors of one size become a batch."""
+    if isinstance(parts[0], list) or len({part.shape for part in parts}) > 1:
+        return [item for part in parts for item in part]
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else torch.cat(parts)

@@ -10,12 +10,19 @@ import torch
 from diffusers.models.modeling_utils import ModelMixin
 
 from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.hub.precision import fast_precision
 from pipelines.images.formats import ImageInput, ReadImage, read_images
 from pipelines.images.limits import ImageError
 from pipelines.images.output import check_output_type
 from pipelines.networks.resnet import ResNetBackbone
 from pipelines.networks.vgg import VGGBackbone
+from pipelines.networks.working_copy import WorkingCopies
+from pipelines.oeft.domain import DomainStatistics
+from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.output import OEFTOutput
+from pipelines.oeft.priors import GENERATORS, prior_of
+from pipelines.oeft.refinement import Refiner
+from pipelines.oeft.restoration import InversionOutput, inverted, make_task, read_mask
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
 
@@ -26,21 +33,43 @@ class OEFTPipeline(TranslationPipeline):
     """Exemplar-based translation by correspondence fine-tuning (OEFT sec. 3.2).
 
     Two copies of a pretrained backbone are fine-tuned on the source and the exemplar until places of the one find
-    their counterparts in the other; the exemplar's colors are then brought to the source's places. The registered
-    backbone is never changed.
+    their counterparts in the other; the exemplar's colors are then brought to the source's places. With a prior, the
+    warp is refined by multiple GAN inversion (sec. 3.3). The registered networks are never changed.
 
     Args:
         backbone: A `VGGBackbone` or a `ResNetBackbone`.
+        prior: A generator of the domain, one of `pipelines.oeft.priors.GENERATORS`; None: warps only.
+        domain: Statistics of natural pictures of that domain, by which hypotheses are judged.
         preset: Name of the default settings, see `pipelines.oeft.settings`.
+        prior_class: Class of a prior that has classes.
+        refine_settings: Changes to the defaults of refinement that suit the prior, by name.
     """
 
-    network_classes: ClassVar[dict[str, type]] = {"VGGBackbone": VGGBackbone, "ResNetBackbone": ResNetBackbone}
+    network_classes: ClassVar[dict[str, type]] = {
+        "VGGBackbone": VGGBackbone,
+        "ResNetBackbone": ResNetBackbone,
+        "DomainStatistics": DomainStatistics,
+        **GENERATORS,
+    }
+    _optional_components = ["prior", "domain"]  # noqa: RUF012 (diffusers reads a list)
 
-    def __init__(self, backbone: ModelMixin, preset: str = "balanced"):
+    def __init__(
+        self,
+        backbone: ModelMixin,
+        prior: ModelMixin | None = None,
+        domain: DomainStatistics | None = None,
+        preset: str = "balanced",
+        prior_class: int = 0,
+        refine_settings: dict[str, Any] | None = None,
+    ):
         super().__init__()
         OEFTSettings.preset(preset)  # refuses an unknown name
-        self.register_modules(backbone=backbone)
-        self.register_to_config(preset=preset)
+        InversionSettings.preset("balanced", **(refine_settings or {}))
+        if prior is not None:
+            prior_of(prior, prior_class)
+        self.register_modules(backbone=backbone, prior=prior, domain=domain)
+        self.register_to_config(preset=preset, prior_class=prior_class, refine_settings=refine_settings)
+        self._copies = {"backbone": WorkingCopies(), "prior": WorkingCopies()}
 
     def __call__(
         self,
@@ -49,6 +78,9 @@ class OEFTPipeline(TranslationPipeline):
         num_steps: int | None = None,
         preset: str | None = None,
         settings: OEFTSettings | Mapping[str, Any] | None = None,
+        refine: bool | None = None,
+        num_refine_steps: int | None = None,
+        refine_settings: InversionSettings | Mapping[str, Any] | str | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -67,17 +99,22 @@ class OEFTPipeline(TranslationPipeline):
             preset: "paper", "balanced" or "fast"; None: the checkpoint's default.
             settings: Changes to the preset by name, such as `{"augment": False}`; or an `OEFTSettings`, which is all
                 settings at once, instead of a preset.
+            refine: Whether the warp is refined; None: where the checkpoint has a prior.
+            num_refine_steps: Steps of every hypothesis; None: as the settings have it.
+            refine_settings: Changes by name to the checkpoint's settings of refinement, such as
+                `{"hypotheses": [[6, 20]]}`; the name of a preset; or an `InversionSettings`, which is all of them.
             generator: Source of the random numbers; a list holds one for each pair. None: a new one with a random
                 seed. The global random state is neither used nor changed.
             output_type: "pil"; "np" for (B, H, W, 3) or "pt" for (B, 3, H, W) in [0, 1].
             return_dict: False returns the output as a tuple.
             callback_on_step_end: `callback(pipe, step, num_steps, tensors)` after every step; the steps of all pairs
                 are counted through, from 0. `tensors["warped"]` is the newest warp, (1, 3, h, w) in [-1, 1], and
-                `tensors["loss"]` its total loss. It may return `{"stop": True}`: the pairs that were begun end with
-                their best so far, the others are warped without fine-tuning.
+                `tensors["loss"]` the loss of the step; in refinement `tensors["refined"]` is the best picture so far,
+                (1, 3, R, R) in [-1, 1]. It may return `{"stop": True}`: the pairs that were begun end with their best
+                so far, the others are warped without fine-tuning.
 
         Returns:
-            `OEFTOutput`: `.images`, `.warped`, `.correspondence(x, y, index)`, `.notes`.
+            `OEFTOutput`: `.images`, `.warped`, `.hypotheses`, `.chosen`, `.correspondence(x, y, index)`, `.notes`.
 
         Raises:
             ImageError: An image cannot be used, or the numbers of images and exemplars do not fit.
@@ -87,17 +124,21 @@ class OEFTPipeline(TranslationPipeline):
         """
         check_output_type(output_type)
         settings = self._settings(num_steps, preset, settings)
+        refiner = self._refiner(refine, num_refine_steps, refine_settings)
         pairs, generators = self.check_inputs(image, exemplar, generator)
-        total = settings.num_steps * len(pairs)
+        num_steps = settings.num_steps + (0 if refiner is None else refiner.num_steps)
+        total = num_steps * len(pairs)
         outputs, stopped = [], False
         with self.progress_bar(total=total) as progress:
             for (source, target), own_generator in zip(pairs, generators, strict=True):
-                run = OEFTRun(self.backbone, source, target, settings, own_generator)
+                run = OEFTRun(self.backbone, source, target, settings, own_generator, refiner)
                 while not (run.done or stopped):
                     report = run.step()
                     progress.update()
                     tensors = {"warped": run.warped(), "loss": torch.tensor(report.losses["total"])}
-                    step = len(outputs) * settings.num_steps + report.step - 1
+                    if report.stage == "refine":
+                        tensors["refined"] = run.refined()
+                    step = len(outputs) * num_steps + report.step - 1
                     stopped = call_step_callback(callback_on_step_end, self, step, total, tensors)
                 outputs.append(run.result(output_type))
         self.maybe_free_model_hooks()
@@ -111,6 +152,9 @@ class OEFTPipeline(TranslationPipeline):
         num_steps: int | None = None,
         preset: str | None = None,
         settings: OEFTSettings | Mapping[str, Any] | None = None,
+        refine: bool | None = None,
+        num_refine_steps: int | None = None,
+        refine_settings: InversionSettings | Mapping[str, Any] | str | None = None,
         generator: torch.Generator | None = None,
     ) -> OEFTRun:
         """Begin with one pair and leave the stepping to the caller: for live previews. Arguments as in `__call__`.
@@ -119,10 +163,69 @@ class OEFTPipeline(TranslationPipeline):
             ImageError, ValueError, RuntimeError: As `__call__`.
         """
         settings = self._settings(num_steps, preset, settings)
+        refiner = self._refiner(refine, num_refine_steps, refine_settings)
         pairs, generators = self.check_inputs(image, exemplar, generator)
         if len(pairs) != 1:
             raise ImageError(f"`image` holds {len(pairs)} images; `start` takes one pair.")
-        return OEFTRun(self.backbone, *pairs[0], settings, generators[0])
+        return OEFTRun(self.backbone, *pairs[0], settings, generators[0], refiner)
+
+    def invert(
+        self,
+        image: ImageInput | Sequence[ImageInput],
+        degradation: str = "none",
+        mask: Any = None,
+        factor: int | None = None,
+        num_steps: int | None = None,
+        settings: InversionSettings | Mapping[str, Any] | str | None = None,
+        generator: torch.Generator | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: StepCallback | None = None,
+    ) -> InversionOutput:
+        """Find the prior's picture behind a given one (OEFT eq. 12; mGANprior sec. 4).
+
+        Args:
+            image: One image, a list, a folder or a batch, of the prior's domain and framed as its pictures are.
+            degradation: "none"; "super-resolution" of a small image; "colorization" of a gray one; "inpainting".
+            mask: For inpainting: a picture of the image's size, white where pixels are missing.
+            factor: Of super-resolution, 4 by default: the image is taken as that many times smaller than the prior's.
+            num_steps: Steps of every hypothesis; None: as the settings have it.
+            settings: As `refine_settings` of `__call__`.
+            generator: Source of the random numbers; None: a new one with a random seed.
+            output_type: "pil", "np" or "pt".
+            callback_on_step_end: As in `__call__`; `tensors["refined"]` is the best picture so far.
+
+        Returns:
+            `InversionOutput`: `.images`, `.hypotheses`, `.chosen`, `.notes`. Colorization keeps the image's luma and
+            inpainting its known pixels; the others are pictures of the prior, enlarged to the image's size.
+
+        Raises:
+            ImageError: An image cannot be used.
+            ValueError: An argument is out of its range, or the checkpoint has no prior.
+            DivergedError: A loss is no longer finite.
+        """
+        check_output_type(output_type)
+        refiner = self._refiner(True, num_steps, settings)
+        if generator is None:
+            generator = torch.Generator()
+            generator.seed()
+        tasks = []
+        for each in (images := read_images(image)):
+            missing = None if mask is None else read_mask(mask, each.height, each.width).to(self.backbone.device)
+            pixels = each.pixels[None].to(self.backbone.device)
+            tasks.append(make_task(pixels, refiner.resolution, degradation, missing, factor))
+        total, stopped, outputs = refiner.num_steps * len(tasks), False, []
+        with self.progress_bar(total=total) as progress:
+            for number, (each, task) in enumerate(zip(images, tasks, strict=True)):
+                run = refiner.begin(task.target, task.degrade, generator)
+                while not run.done and not (stopped and run.newest() is not None):
+                    report = run.step()
+                    progress.update()
+                    tensors = {"refined": run.newest(), "loss": torch.tensor(min(report.losses.values()))}
+                    step = number * refiner.num_steps + report.step - 1
+                    stopped = call_step_callback(callback_on_step_end, self, step, total, tensors)
+                outputs.append(inverted(run, task, each.notes, output_type))
+        self.maybe_free_model_hooks()
+        return InversionOutput.join(outputs)
 
     def check_inputs(
         self,
@@ -168,3 +271,34 @@ class OEFTPipeline(TranslationPipeline):
         if preset is not None:
             raise ValueError("`preset` and an `OEFTSettings` are both given; give one, or change the preset by name.")
         return replace(settings, **steps)
+
+    def _refiner(
+        self,
+        refine: bool | None,
+        num_steps: int | None,
+        settings: InversionSettings | Mapping[str, Any] | str | None,
+    ) -> Refiner | None:
+        """How a warp is refined; None where it is not."""
+        if self.prior is None and (refine or num_steps is not None or settings is not None):
+            raise ValueError(
+                "Refinement is asked for, and this checkpoint has no prior: give it one, or leave it out."
+            )
+        if self.prior is None or refine is False:
+            return None
+        changes = {} if num_steps is None else {"num_steps": num_steps}
+        if isinstance(settings, InversionSettings):
+            settings = replace(settings, **changes)
+        elif isinstance(settings, str):
+            settings = InversionSettings.preset(settings, **changes)
+        else:
+            own = self.config["refine_settings"] or {}
+            settings = InversionSettings.preset("balanced", **{**own, **(settings or {}), **changes})
+        device = self.backbone.device
+        return Refiner(
+            prior_of(
+                self._copies["prior"].get(self.prior, device, fast_precision(device)), self.config["prior_class"]
+            ),
+            self._copies["backbone"].get(self.backbone, device, torch.float32),
+            self.domain,
+            settings,
+        )

@@ -1,13 +1,44 @@
-"""One pair of images on its way through OEFT."""
+"""One pair of images on its way through OEFT: fine-tuning, then refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipelines.images.formats import ReadImage, to_output
-from pipelines.oeft.fine_tuning import Backbone, FineTuning, FineTuningStep
+from pipelines.images.geometry import enlarge
+from pipelines.oeft.degradations import area_to, at_least, reduced_to
+from pipelines.oeft.fine_tuning import Backbone, Descriptors, FineTuning
 from pipelines.oeft.output import CorrespondenceLookup, OEFTOutput
+from pipelines.oeft.refinement import Candidate, Refinement, Refiner, as_batch, as_hypothesis
 from pipelines.oeft.rendering import render
 from pipelines.oeft.settings import OEFTSettings
+
+FOREIGN = (
+    "The refinement was left out: the result is the warp. Its pictures came out at a distance of {score:.3g} from the "
+    "pictures that this checkpoint's generator knows, whose own stay below {reach:.3g}."
+)
+
+
+@dataclass(frozen=True)
+class OEFTStep:
+    """What one step reports.
+
+    Attributes:
+        stage: "warp" while the correspondence is fine-tuned, "refine" while hypotheses are inverted.
+        step: number of the step over both stages, from 1.
+        num_steps: steps of both stages.
+        losses: by name, before the step's update; `total` is what is optimized, in refinement by the best hypothesis.
+        seconds: what the step took.
+    """
+
+    stage: str
+    step: int
+    num_steps: int
+    losses: dict[str, float]
+    seconds: float
 
 
 class OEFTRun:
@@ -18,7 +49,8 @@ class OEFTRun:
     Attributes:
         source: The image that gives the structure, as it was read.
         exemplar: The image that gives the style, as it was read.
-        settings: What the run works with.
+        settings: What the fine-tuning works with.
+        num_steps: Steps of both stages.
     """
 
     def __init__(
@@ -28,14 +60,14 @@ class OEFTRun:
         exemplar: ReadImage,
         settings: OEFTSettings,
         generator: torch.Generator,
+        refiner: Refiner | None = None,
     ):
         self.source, self.exemplar, self.settings = source, exemplar, settings
+        self._generator, self._refiner = generator, refiner
         self._fine_tuning = FineTuning(backbone, source.pixels[None], exemplar.pixels[None], settings, generator)
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of the whole run."""
-        return self._fine_tuning.num_steps
+        self._refinement: Refinement | None = None
+        self._refine_steps = 0 if refiner is None else refiner.num_steps
+        self.num_steps = settings.num_steps + self._refine_steps
 
     @property
     def best_step(self) -> int:
@@ -44,30 +76,86 @@ class OEFTRun:
 
     @property
     def done(self) -> bool:
-        """Whether all steps are done."""
-        return self._fine_tuning.done
+        """Whether all steps of both stages are done."""
+        refined = self._refine_steps == 0 or (self._refinement is not None and self._refinement.done)
+        return self._fine_tuning.done and refined
 
-    def step(self) -> FineTuningStep:
-        """Do one step of fine-tuning; see `FineTuning.step`."""
-        return self._fine_tuning.step()
+    def step(self) -> OEFTStep:
+        """Do one step: of fine-tuning (see `FineTuning.step`), and when that is done, of every hypothesis."""
+        if not self._fine_tuning.done:
+            report = self._fine_tuning.step()
+            return OEFTStep("warp", report.step, self.num_steps, report.losses, report.seconds)
+        if self._refinement is None:
+            self._refinement = self._begin_refinement()
+        report = self._refinement.step()
+        losses = {"total": min(report.losses.values())}
+        return OEFTStep("refine", self.settings.num_steps + report.step, self.num_steps, losses, report.seconds)
 
     def warped(self) -> Tensor | None:
         """The newest warp, (1, 3, h, w) of working size, range [-1, 1]; None before the first step."""
         return self._fine_tuning.warped
 
+    def refined(self) -> Tensor | None:
+        """The picture of the hypothesis of the lowest loss so far, (1, 3, R, R) in [-1, 1]; None before refinement."""
+        return None if self._refinement is None else self._refinement.newest()
+
     def result(self, output_type: str = "pil") -> OEFTOutput:
-        """The warp by the best networks so far, at the source's size.
+        """The best so far: the chosen hypothesis, or the warp by the best networks, at the source's size.
+
+        A refined picture is never smaller than the prior's: a small source's result is larger than the source.
 
         Args:
             output_type: "pil", "np" or "pt".
         """
         descriptors = self._fine_tuning.descriptors(self.settings.render_grid)
-        size = (self.source.height, self.source.width)
-        picture = render(descriptors, self.exemplar.pixels[None], size, self.settings.alpha)[0]
+        warp = self._warp(descriptors)
+        candidates = [] if self._refinement is None else self._refinement.candidates()
+        chosen, notes = self._decide(candidates)
+        size = self._result_size(bool(candidates))
+        hypotheses = [as_hypothesis(each, enlarge(each.pixels, size), output_type) for each in candidates]
+        warped = to_output([warp[0].cpu()], output_type)
         lookup = CorrespondenceLookup(
-            descriptors.stored(), self.settings.alpha, size, (self.exemplar.height, self.exemplar.width)
+            descriptors.stored(),
+            self.settings.alpha,
+            size if chosen is not None else (self.source.height, self.source.width),
+            (self.exemplar.height, self.exemplar.width),
         )
-        images = to_output([picture.cpu()], output_type)
         return OEFTOutput(
-            images=images, warped=images, lookups=[lookup], notes=[(*self.source.notes, *self.exemplar.notes)]
+            images=warped if chosen is None else as_batch(hypotheses[chosen].image),
+            warped=warped,
+            lookups=[lookup],
+            notes=[(*self.source.notes, *self.exemplar.notes, *notes)],
+            hypotheses=[tuple(hypotheses)],
+            chosen=[chosen],
         )
+
+    def _warp(self, descriptors: Descriptors) -> Tensor:
+        """The warp at the source's size, (1, 3, H, W)."""
+        size = (self.source.height, self.source.width)
+        return render(descriptors, self.exemplar.pixels[None], size, self.settings.alpha)
+
+    def _begin_refinement(self) -> Refinement:
+        """Bring the warp to the prior's square and hand it over.
+
+        What is larger is reduced by areas, as `down` does in eq. 12; what is smaller is the target as it is.
+        """
+        assert self._refiner is not None
+        warp = self._warp(self._fine_tuning.descriptors(self.settings.render_grid))
+        target = reduced_to(self._refiner.resolution, warp)
+        return self._refiner.begin(target, area_to(target.shape[2:]), self._generator)
+
+    def _decide(self, candidates: list[Candidate]) -> tuple[int | None, tuple[str, ...]]:
+        """Which candidate is the result, or None for the warp; and what there is to say about it."""
+        if not candidates:
+            return None, ()
+        assert self._refinement is not None
+        chosen = self._refinement.choose(candidates)
+        if not self._refinement.is_foreign(candidates[chosen]):
+            return chosen, ()
+        reach = self._refinement.domain.config["reach"]
+        return None, (FOREIGN.format(score=candidates[chosen].score, reach=reach),)
+
+    def _result_size(self, refined: bool) -> tuple[int, int]:
+        """Height and width of a result: the source's, or larger where the prior's pictures are."""
+        height, width = self.source.height, self.source.width
+        return at_least(self._refiner.resolution, height, width) if refined else (height, width)

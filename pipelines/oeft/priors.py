@@ -1,0 +1,110 @@
+"""Generators as frozen priors: one small interface to leave and enter them at a composing layer (mGANprior sec. 3.1).
+
+A composing layer is counted as mGANprior counts it: the convolution layers in front of the split, two a resolution. So
+2 is the map at 4 pixels, 4 at 8, 6 at 16, 8 at 32.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.networks.biggan import BigGANGenerator
+
+START = 4  # pixels: where every generator begins
+
+
+class Prior(Protocol):
+    """What inversion needs of a generator. Nothing of it is ever trained.
+
+    Attributes:
+        generator: the network.
+        resolution: side of its pictures, pixels.
+        layers: channels and side of the map at every composing layer.
+        tail_has_codes: whether the layers behind a split read a code, too.
+    """
+
+    generator: nn.Module
+    resolution: int
+    layers: dict[int, tuple[int, int]]
+    tail_has_codes: bool
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw `count` codes, (count, *shape of a code), fp32, where `generator` lives."""
+        ...
+
+    def head(self, codes: Tensor, layer: int) -> Tensor:
+        """The map of every code at a composing layer, (N, *code) to (N, C, side, side)."""
+        ...
+
+    def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
+        """From maps at a composing layer, (B, C, side, side), and codes, (B, *code), to pictures in [-1, 1]."""
+        ...
+
+
+class BigGANPrior:
+    """A BigGAN as a prior for one of its classes; a code is a latent, whose chunks enter every block.
+
+    Args:
+        generator: the network.
+        label: the class.
+    """
+
+    tail_has_codes: ClassVar[bool] = True
+
+    def __init__(self, generator: BigGANGenerator, label: int = 0):
+        self.generator, self.label = generator, label
+        self.resolution = generator.config["resolution"]
+        self.layers = by_layer(generator.channels())
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """See `Prior.draw`."""
+        return torch.randn(count, self.generator.config["latent_dim"], generator=generator, device=generator.device)
+
+    def head(self, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.head`."""
+        hidden, conditions = self.generator.start(codes, self._embedding(len(codes)))
+        return self.generator.run(hidden, conditions, stop=self.layers[layer][1])
+
+    def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.tail`."""
+        _, conditions = self.generator.start(codes, self._embedding(len(codes)))
+        return self.generator.finish(self.generator.run(hidden, conditions, start=self.layers[layer][1]))
+
+    def _embedding(self, count: int) -> Tensor:
+        return self.generator.embedding.weight[self.label].expand(count, -1)
+
+
+def by_layer(channels: dict[int, int]) -> dict[int, tuple[int, int]]:
+    """Composing layers of a generator that can be split behind both convolutions of a resolution.
+
+    Args:
+        channels: of the map at every resolution.
+
+    Returns:
+        Channels and side by composing layer.
+    """
+    return {2 * (side // START).bit_length(): (width, side) for side, width in channels.items()}
+
+
+def prior_of(generator: nn.Module, label: int = 0) -> Prior:
+    """The generator behind the interface.
+
+    Args:
+        generator: one of `GENERATORS`.
+        label: class of a generator that has classes.
+
+    Raises:
+        ValueError: the generator is none of them, or has no such class.
+    """
+    if isinstance(generator, BigGANGenerator):
+        count = generator.config["num_classes"]
+        if not 0 <= label < count:
+            raise ValueError(f"`prior_class` is {label}; the generator has the classes 0 to {count - 1}.")
+        return BigGANPrior(generator, label)
+    raise ValueError(f"`prior` is a {type(generator).__name__}; accepted are {', '.join(GENERATORS)}.")
+
+
+GENERATORS: dict[str, type] = {"BigGANGenerator": BigGANGenerator}

@@ -1,0 +1,166 @@
+"""Multiple GAN inversion: from a warp to a natural picture of the prior's domain (OEFT sec. 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from pipelines.hub.precision import fast_precision
+from pipelines.images.output import to_output
+from pipelines.oeft.degradations import Degradation
+from pipelines.oeft.distance import InversionDistance
+from pipelines.oeft.domain import DomainStatistics
+from pipelines.oeft.inversion import Inversion, InversionStep
+from pipelines.oeft.inversion_settings import InversionSettings
+from pipelines.oeft.output import Hypothesis
+from pipelines.oeft.priors import Prior
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One hypothesis at the end of a refinement.
+
+    Attributes:
+        layer: composing layer.
+        num_codes: codes that were composed.
+        pixels: (1, 3, R, R) in [-1, 1], at the prior's resolution.
+        score: Frechet distance to the domain; None where the checkpoint has no statistics.
+        loss: the lowest value of eq. 12.
+        dropped: whether it was given up early.
+    """
+
+    layer: int
+    num_codes: int
+    pixels: Tensor
+    score: float | None
+    loss: float
+    dropped: bool
+
+
+class Refinement:
+    """Inverts one picture under several hypotheses and chooses among them ("self-deciding").
+
+    Args:
+        prior: the frozen generator.
+        backbone: of the perceptual distance and of the domain's statistics; without gradients of its own.
+        domain: statistics of natural pictures; None where there are none: the lowest loss decides then.
+        target: (1, 3, h, w) in [-1, 1], degraded already.
+        degrade: what brings a picture of the prior to the target's form.
+        settings: see `InversionSettings`.
+        generator: source of the first codes.
+
+    Raises:
+        ValueError: a setting does not fit the prior or the backbone.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        backbone: nn.Module,
+        domain: DomainStatistics | None,
+        target: Tensor,
+        degrade: Degradation,
+        settings: InversionSettings,
+        generator: torch.Generator,
+    ):
+        self.backbone, self.domain, self.settings = backbone, domain, settings
+        tap = settings.perceptual_tap or backbone.taps[0]
+        if tap not in backbone.layers:
+            raise ValueError(f"`perceptual_tap` is {tap!r}; the backbone has {', '.join(backbone.layers)}.")
+        objective = InversionDistance(
+            backbone,
+            target,
+            degrade,
+            tap=tap,
+            weight=settings.lambda_perceptual,
+            size=settings.perceptual_size,
+            precision=fast_precision(target.device),
+        )
+        self.inversion = Inversion(prior, objective, settings, generator)
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are done."""
+        return self.inversion.done
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.inversion.num_steps
+
+    def step(self) -> InversionStep:
+        """One update of every hypothesis; see `Inversion.step`."""
+        return self.inversion.step()
+
+    def newest(self) -> Tensor | None:
+        """The picture of the lowest loss so far, (1, 3, R, R) in [-1, 1]; None before the first step."""
+        image = self.inversion.hypotheses[self.inversion.best].image
+        return None if image is None else image[None]
+
+    def candidates(self) -> list[Candidate]:
+        """Every hypothesis with its best picture so far and its score; none before the first step."""
+        seen = [each for each in self.inversion.hypotheses if each.image is not None]
+        if not seen:
+            return []
+        images = torch.stack([each.image for each in seen])
+        scores = [None] * len(seen) if self.domain is None else self.domain.distance(self.backbone, images)
+        return [
+            Candidate(each.layer, each.num_codes, image[None], score, each.loss, each.dropped)
+            for each, image, score in zip(seen, images, scores, strict=True)
+        ]
+
+    def choose(self, candidates: list[Candidate]) -> int:
+        """Index of the hypothesis that the settings decide for; one that was dropped is never chosen."""
+        by_score = self.settings.decide == "frechet" and self.domain is not None
+        left = [index for index, each in enumerate(candidates) if not each.dropped]
+        return min(left, key=lambda index: candidates[index].score if by_score else candidates[index].loss)
+
+    def is_foreign(self, candidate: Candidate) -> bool:
+        """Whether a picture is further from the domain than the prior's own pictures reach."""
+        return candidate.score is not None and candidate.score > self.domain.config["reach"]
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """What refinements of one call have in common.
+
+    Attributes:
+        prior: a working copy of the generator.
+        backbone: likewise.
+        domain: statistics of natural pictures, or None.
+        settings: see `InversionSettings`.
+    """
+
+    prior: Prior
+    backbone: nn.Module
+    domain: DomainStatistics | None
+    settings: InversionSettings
+
+    @property
+    def resolution(self) -> int:
+        """Side of the prior's pictures."""
+        return self.prior.resolution
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of a refinement."""
+        return self.settings.num_steps
+
+    def begin(self, target: Tensor, degrade: Degradation, generator: torch.Generator) -> Refinement:
+        """A refinement towards `target`; see `Refinement`."""
+        return Refinement(self.prior, self.backbone, self.domain, target, degrade, self.settings, generator)
+
+
+def as_hypothesis(candidate: Candidate, picture: Tensor, output_type: str) -> Hypothesis:
+    """A candidate as the caller sees it, with its picture (1, 3, H, W) in [-1, 1] at the result's size."""
+    image = to_output([picture[0].cpu()], output_type)[0]
+    return Hypothesis(candidate.layer, candidate.num_codes, image, candidate.score, candidate.loss, candidate.dropped)
+
+
+def as_batch(image: Any) -> Any:
+    """One picture as `.images` of one picture: a list of PIL images, or an array or tensor with a batch dimension."""
+    return [image] if isinstance(image, Image.Image) else image[None]
