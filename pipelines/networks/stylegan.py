@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipelines.networks.split import START, run_blocks
 from pipelines.networks.stylegan2_blocks import leaky_relu
 from pipelines.networks.stylegan_blocks import (
+    NORM_EPSILON,
     DownBlock,
     ScaledConv2d,
     ScaledLinear,
@@ -37,23 +38,43 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         widths: channels at 4, 8, 16 ... pixels; the last is the picture's resolution.
         latent_dim: of latents and styles.
         mapping_layers: fully connected layers between the two.
+        mapping_dim: what all but the last of them return; None: as many as `latent_dim`.
+        bias_after_blur: upsampling layers blur before they add their bias, as the paper's authors do.
+        norm_epsilon: added to variances; the paper's authors have 1e-8.
+        fixed_noise: the network holds noise, which is used where none is given.
 
     Attributes:
         mean_style: (latent_dim,), what truncation pulls towards; see `estimate_mean_style`.
+        noise_4, noise_8, ...: (1, 2, resolution, resolution), with `fixed_noise`; see `start`.
     """
 
     mean_style: Tensor
 
     @register_to_config
-    def __init__(self, widths: Sequence[int] = WIDTHS, latent_dim: int = 512, mapping_layers: int = 8):
+    def __init__(
+        self,
+        widths: Sequence[int] = WIDTHS,
+        latent_dim: int = 512,
+        mapping_layers: int = 8,
+        mapping_dim: int | None = None,
+        bias_after_blur: bool = False,
+        norm_epsilon: float = NORM_EPSILON,
+        fixed_noise: bool = False,
+    ):
         super().__init__()
-        self.mapping = nn.ModuleList(ScaledLinear(latent_dim, latent_dim) for _ in range(mapping_layers))
+        sizes = [latent_dim, *[mapping_dim or latent_dim] * (mapping_layers - 1), latent_dim]
+        self.mapping = nn.ModuleList(
+            ScaledLinear(before, after) for before, after in zip(sizes, sizes[1:], strict=False)
+        )
         self.register_buffer("mean_style", torch.zeros(latent_dim))
         self.constant = nn.Parameter(torch.ones(1, widths[0], START, START))
         self.blocks = nn.ModuleList(
-            StyledBlock(before, after, latent_dim) for before, after in zip([None, *widths], widths, strict=False)
+            StyledBlock(before, after, latent_dim, bias_after_blur, norm_epsilon)
+            for before, after in zip([None, *widths], widths, strict=False)
         )
         self.head = ScaledConv2d(widths[-1], 3, 1)
+        for size in self.channels() if fixed_noise else ():
+            self.register_buffer(f"noise_{size}", torch.randn(1, 2, size, size))
 
     @property
     def num_styles(self) -> int:
@@ -70,6 +91,7 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         features: Mapping[int, Tensor] | None = None,
         noise: Mapping[int, Tensor] | None = None,
         truncation: float = 1.0,
+        truncated_layers: int | None = None,
     ) -> Tensor:
         """A picture of every latent.
 
@@ -78,18 +100,21 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
             features: see `synthesize`.
             noise: see `start`.
             truncation: see `style`.
+            truncated_layers: see `style`.
 
         Returns:
             (B, 3, resolution, resolution); trained towards [-1, 1], but nothing keeps it there.
         """
-        return self.synthesize(self.style(latent, truncation), features, noise)
+        return self.synthesize(self.style(latent, truncation, truncated_layers), features, noise)
 
-    def style(self, latent: Tensor, truncation: float = 1.0) -> Tensor:
-        """The styles of latents, the same for every layer.
+    def style(self, latent: Tensor, truncation: float = 1.0, truncated_layers: int | None = None) -> Tensor:
+        """The styles of latents, the same for every layer that is truncated alike.
 
         Args:
             latent: (B, latent_dim).
             truncation: how far to go from the mean style towards the latent's, 0 to 1 (appendix B, psi).
+            truncated_layers: so many layers are truncated, from the coarsest on; None: all. The paper has the 8 up to
+                32 pixels.
 
         Returns:
             (B, num_styles, latent_dim). Layers may be replaced by those of other latents, see `mix_styles`.
@@ -97,9 +122,11 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         style = pixel_norm(latent)
         for layer in self.mapping:
             style = leaky_relu(layer(style))
-        if truncation != 1:
-            style = torch.lerp(self.mean_style, style, truncation)
-        return style[:, None].expand(-1, self.num_styles, -1)
+        styles = style[:, None].expand(-1, self.num_styles, -1)
+        if truncation == 1:
+            return styles
+        crossover = self.num_styles if truncated_layers is None else truncated_layers
+        return mix_styles(torch.lerp(self.mean_style, styles, truncation), styles, crossover)
 
     def synthesize(
         self, styles: Tensor, features: Mapping[int, Tensor] | None = None, noise: Mapping[int, Tensor] | None = None
@@ -123,13 +150,15 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         Args:
             styles: (B, num_styles, latent_dim).
             noise: by resolution from 4 up: (B, 1, resolution, resolution) for both layers of it, or (B, 2, ...) for
-                each its own; resolutions that are left out have none. See `draw_noise`.
+                each its own; resolutions that are left out have none. See `draw_noise`. None: the noise that the
+                network holds, if it does.
 
         Returns:
             (B, C, 4, 4), and styles and noise of every block behind the first.
         """
-        noise = noise or {}
         resolutions = self.channels()
+        if noise is None:
+            noise = {size: getattr(self, f"noise_{size}") for size in resolutions if self.config["fixed_noise"]}
         pairs = styles.unflatten(1, (-1, 2)).unbind(1)
         first, *others = [(pair, noise.get(size)) for pair, size in zip(pairs, resolutions, strict=True)]
         constant = self.constant.repeat(len(styles), 1, 1, 1)

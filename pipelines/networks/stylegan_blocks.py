@@ -39,10 +39,10 @@ class ScaledConv2d(nn.Module):
         return F.conv2d(hidden, self.weight * self.scale, self.bias, padding=self.padding)
 
 
-class UpConv(ScaledConv2d):
-    """Nearest upsampling, 3x3 convolution and blur, (B, in_channels, H, W) to (B, out_channels, 2H, 2W).
+class NearestUpConv(ScaledConv2d):
+    """Nearest upsampling and 3x3 convolution, (B, in_channels, H, W) to (B, out_channels, 2H, 2W).
 
-    The first two are one transposed convolution with the kernel of 4x4 that they amount to.
+    The two are one transposed convolution with the kernel of 4x4 that they amount to.
 
     Args:
         in_channels: of the input.
@@ -53,9 +53,33 @@ class UpConv(ScaledConv2d):
         super().__init__(in_channels, out_channels, kernel_size=3)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Upsample, convolve, blur."""
+        """Upsample, convolve."""
+        return self.upsample(hidden, self.bias)
+
+    def upsample(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        """As `forward`, with a bias (out_channels,) or none."""
         kernel = _mean_of_shifts(self.weight.flip(2, 3).transpose(0, 1) * (self.scale * 4))
-        return blur(F.conv_transpose2d(hidden, kernel, self.bias, stride=2, padding=1))
+        return F.conv_transpose2d(hidden, kernel, bias, stride=2, padding=1)
+
+
+class UpConv(NearestUpConv):
+    """`NearestUpConv` and blur.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        bias_after_blur: the bias is not blurred, which shows at the borders, where the blur mixes in zeros.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, bias_after_blur: bool = False):
+        super().__init__(in_channels, out_channels)
+        self.bias_after_blur = bias_after_blur
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Upsample, convolve, blur."""
+        if self.bias_after_blur:
+            return blur(self.upsample(hidden, None)) + self.bias[:, None, None]
+        return blur(self.upsample(hidden, self.bias))
 
 
 class DownConv(ScaledConv2d):
@@ -101,10 +125,12 @@ class StyledActivation(nn.Module):
     Args:
         channels: of the hidden map.
         style_dim: of a style.
+        norm_epsilon: added to variances.
     """
 
-    def __init__(self, channels: int, style_dim: int):
+    def __init__(self, channels: int, style_dim: int, norm_epsilon: float = NORM_EPSILON):
         super().__init__()
+        self.norm_epsilon = norm_epsilon
         self.noise_strength = nn.Parameter(torch.zeros(channels))
         self.style = ScaledLinear(style_dim, 2 * channels)  # scales, then shifts
         nn.init.ones_(self.style.bias[:channels])
@@ -114,7 +140,7 @@ class StyledActivation(nn.Module):
         if noise is not None:
             hidden = hidden + (self.noise_strength.view(-1, 1, 1) * noise).to(hidden.dtype)
         scale, shift = self.style(style)[:, :, None, None].chunk(2, dim=1)
-        return scale * F.instance_norm(leaky_relu(hidden), eps=NORM_EPSILON) + shift
+        return scale * F.instance_norm(leaky_relu(hidden), eps=self.norm_epsilon) + shift
 
 
 class StyledBlock(nn.Module):
@@ -124,14 +150,23 @@ class StyledBlock(nn.Module):
         in_channels: of the input, which is upsampled; None for the first block, which activates its input as it is.
         out_channels: of the output.
         style_dim: of a style.
+        bias_after_blur: see `UpConv`.
+        norm_epsilon: see `StyledActivation`.
     """
 
-    def __init__(self, in_channels: int | None, out_channels: int, style_dim: int):
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        style_dim: int,
+        bias_after_blur: bool = False,
+        norm_epsilon: float = NORM_EPSILON,
+    ):
         super().__init__()
-        self.up = None if in_channels is None else UpConv(in_channels, out_channels)
-        self.style1 = StyledActivation(out_channels, style_dim)
+        self.up = None if in_channels is None else UpConv(in_channels, out_channels, bias_after_blur)
+        self.style1 = StyledActivation(out_channels, style_dim, norm_epsilon)
         self.conv = ScaledConv2d(out_channels, out_channels, 3, padding=1)
-        self.style2 = StyledActivation(out_channels, style_dim)
+        self.style2 = StyledActivation(out_channels, style_dim, norm_epsilon)
 
     def forward(self, hidden: Tensor, styles: Tensor, noise: Tensor | None) -> Tensor:
         """One resolution on.

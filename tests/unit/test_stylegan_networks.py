@@ -75,6 +75,14 @@ def test_resampling_convolutions_equal_the_plain_path():
         assert_same(fused(hidden), plain)
 
 
+@torch.no_grad()
+def test_a_bias_after_the_blur_is_not_blurred():
+    conv = UpConv(4, 3, bias_after_blur=True)
+    conv.bias.copy_(torch.arange(3.0))
+    found = conv(torch.zeros(1, 4, 5, 6))
+    assert torch.equal(found, conv.bias[:, None, None].expand(1, 3, 10, 12))
+
+
 def test_the_deviation_is_over_the_batch():
     hidden = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
     appended = append_deviation(hidden)
@@ -136,6 +144,23 @@ def test_truncation(generator, latent):
     assert_same(half, (full + none) / 2)
     estimate = generator.estimate_mean_style(seeded(), num_draws=7)
     assert_same(estimate, generator.style(torch.randn(7, 5, generator=seeded()))[:, 0].mean(dim=0))
+
+
+@torch.no_grad()
+def test_truncation_of_the_coarse_layers(generator, latent):
+    full, half, found = generator.style(latent), generator.style(latent, 0.5), generator.style(latent, 0.5, 3)
+    assert torch.equal(found, mix_styles(half, full, 3))
+    assert torch.equal(generator(latent, truncation=0.5, truncated_layers=3), generator.synthesize(found))
+
+
+@torch.no_grad()
+def test_fixed_noise(latent, tmp_path):
+    generator = scrambled(StyleGANGenerator(WIDTHS, latent_dim=5, mapping_layers=3, mapping_dim=4, fixed_noise=True))
+    held = {size: getattr(generator, f"noise_{size}") for size in generator.channels()}
+    assert torch.equal(generator(latent), generator(latent, noise=held))
+    assert not torch.equal(generator(latent), generator(latent, noise={}))
+    generator.save_pretrained(tmp_path)
+    assert torch.equal(StyleGANGenerator.from_pretrained(tmp_path)(latent), generator(latent))
 
 
 @torch.no_grad()
