@@ -103,9 +103,8 @@ class PGGANGenerator(ModelMixin, ConfigMixin):
         """
         if hidden.ndim == 2:
             hidden = hidden[:, :, None, None]
-        hidden = hidden.contiguous(memory_format=torch.channels_last)
         for layer in list(self.layers)[start:stop]:
-            hidden = layer(hidden)
+            hidden = layer(hidden.contiguous(memory_format=torch.channels_last))
         return hidden
 
     def finish(self, hidden: Tensor) -> Tensor:
