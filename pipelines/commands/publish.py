@@ -44,11 +44,11 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.hub.upload import upload_files
 
     given = {name: getattr(args, name) for name in ("id", "title", "training_data")}
-    entry, notes = describe(
+    entry, folder, notes = describe(
         args.folder, args.repo_id, {name: text for name, text in given.items() if text is not None}
     )
     sums = "".join(f"{file['sha256']}  {file['path']}\n" for file in entry["files"]).encode()
-    content: dict[str, Path | bytes] = {file["path"]: args.folder / file["path"] for file in entry["files"]}
+    content: dict[str, Path | bytes] = {file["path"]: folder / file["path"] for file in entry["files"]}
     content["SHA256SUMS"] = sums
     for note in notes:
         _say(note)

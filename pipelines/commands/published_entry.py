@@ -12,8 +12,9 @@ from huggingface_hub import metadata_load
 import pipelines
 from pipelines.commands import UsageError
 from pipelines.commands.pin import pinned_files
+from pipelines.hub.download import fetch
 from pipelines.hub.errors import CheckpointError
-from pipelines.hub.registry import REGISTRY_FILE, Checkpoint, list_checkpoints, parse_registry
+from pipelines.hub.registry import REGISTRY_FILE, Checkpoint, find_bundled, list_checkpoints, parse_registry
 from pipelines.hub.strict import check_folder, read_index
 
 TASK_OF = {
@@ -41,16 +42,18 @@ class Card(NamedTuple):
     training_data: str | None
 
 
-def describe(folder: Path, repo_id: str, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def describe(folder: Path, repo_id: str, given: Mapping[str, str]) -> tuple[dict[str, Any], Path, list[str]]:
     """Check a pipeline folder, and write its entry.
 
     Args:
-        folder: a pipeline folder with a README.md; where the registry bundles it, the entry is a copy of that one.
+        folder: a pipeline folder with a README.md; where the registry bundles it, the entry is a copy of that one, and
+            the components that it shares with others are added.
         repo_id: where it will be, `owner/name`.
         given: `id`, `title` and `training_data`, which go before what registry and card say.
 
     Returns:
-        The entry, with `files` but the revision `main`, and sentences on what is left out.
+        The entry, with `files` but the revision `main`; the folder that holds these files; and sentences on what is
+        left out.
 
     Raises:
         CheckpointError: the folder does not load strictly or is not the one that the registry is pinned to, or its
@@ -58,10 +61,11 @@ def describe(folder: Path, repo_id: str, given: Mapping[str, str]) -> tuple[dict
         RegistryError: the entry would not be accepted.
         UsageError: the card lacks what an argument can give.
     """
-    pipeline, files, notes = _checked_files(folder)
+    registered = find_bundled(folder)
+    whole = fetch(registered) if registered is not None and "shared" in registered.source else folder
+    pipeline, files, notes = _checked_files(whole)
     card = read_card(folder)
     source = {"repo_id": repo_id, "revision": "main"}
-    registered = _registered(folder)
     if registered is None:
         facts = _from_card(card, folder, repo_id, given)
     else:
@@ -86,7 +90,7 @@ def describe(folder: Path, repo_id: str, given: Mapping[str, str]) -> tuple[dict
     parse_registry([entry], REGISTRY_FILE)
     if entry["id"] in {checkpoint.id for checkpoint in list_checkpoints()}:
         notes.append(f"the entry takes the place of the one that checkpoints.json has for {entry['id']!r}")
-    return entry, notes
+    return entry, whole, notes
 
 
 def read_card(folder: Path) -> Card:
@@ -136,15 +140,6 @@ def _is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/"))
 
 
-def _registered(folder: Path) -> Checkpoint | None:
-    """Return the entry that bundles the folder."""
-    for checkpoint in list_checkpoints():
-        bundled = checkpoint.source.get("bundled")
-        if bundled and (checkpoint.registry_file.parent / bundled).resolve() == folder.resolve():
-            return checkpoint
-    return None
-
-
 def _from_registry(checkpoint: Checkpoint, card: Card, folder: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the facts of the bundled entry, which were measured with the files that it is pinned to."""
     if checkpoint.license != card.license:
@@ -152,7 +147,8 @@ def _from_registry(checkpoint: Checkpoint, card: Card, folder: Path, files: list
             f"README.md in {folder} says license {card.license!r}, and the registry {checkpoint.license!r}: make them "
             "the same."
         )
-    if [vars(file) for file in sorted(checkpoint.files, key=lambda file: file.path)] != files:
+    own = [file for file in files if file["path"].split("/")[0] not in checkpoint.source.get("shared", {})]
+    if [vars(file) for file in sorted(checkpoint.files, key=lambda file: file.path)] != own:
         raise CheckpointError(
             f"{folder} does not hold the files that checkpoint {checkpoint.id!r} is pinned to: restore it, or run "
             f"`python -m pipelines pin {checkpoint.id}` if you changed it on purpose."

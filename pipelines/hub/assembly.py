@@ -1,24 +1,22 @@
-"""Single component files of other repositories, assembled into an ordinary pipeline folder.
+"""Components that lie apart, put together into an ordinary pipeline folder, so that there is one way to load one.
 
-Such a repository holds one network in another library's layout. It is read once, and what is written is a folder as
-`save_pretrained` makes it, so that there is one way to load a checkpoint.
+Another repository may hold a single network in another library's layout: it is read once and written as
+`save_pretrained` writes it. A bundled checkpoint may use a component of another one: its files are copied together.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants
-from huggingface_hub.utils import WeakFileLock
 from safetensors import SafetensorError
 
 from pipelines.hub.errors import CheckpointError
+from pipelines.hub.made_folder import holds, made_folder
 from pipelines.hub.registry import COMMIT, Checkpoint
 from pipelines.hub.snapshot import download_snapshot
 from pipelines.hub.verify import file_sha256
@@ -56,16 +54,40 @@ def assembled_folder(checkpoint: Checkpoint, pipeline_class: Any, **download: An
             paths[name] = _source_file(checkpoint, name, **download)
             commits[name] = paths[name][1]
     revision = " ".join(f"{name}@{commit}" for name, commit in commits.items())
-    target = _cache_folder() / f"{checkpoint.id}-{_key(checkpoint, pipeline_class, commits)}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(target.with_name(f".{target.name}.lock")):
-        if not _is_sound(target):
-            shutil.rmtree(target, ignore_errors=True)
-            for name in sources:
-                if name not in paths:
-                    paths[name] = _source_file(checkpoint, name, **download)
-            _assemble(checkpoint, pipeline_class, {name: path for name, (path, _) in paths.items()}, target)
+
+    def write(folder: Path) -> None:
+        for name in sources:
+            if name not in paths:
+                paths[name] = _source_file(checkpoint, name, **download)
+        _assemble(checkpoint, pipeline_class, {name: path for name, (path, _) in paths.items()}, folder)
+
+    target = made_folder(f"{checkpoint.id}-{_key(checkpoint, pipeline_class, commits)}", _is_sound, write)
     return target, revision if len(commits) > 1 else next(iter(commits.values()))
+
+
+def joined_folder(checkpoint_id: str, own: Path, shared: Mapping[str, Path]) -> Path:
+    """Return a pipeline folder whose components lie apart, put together if it is not there yet.
+
+    Args:
+        checkpoint_id: whose folder it is.
+        own: a pipeline folder that lacks the shared components.
+        shared: folders of these, by name.
+    """
+    files = {name: path for name, path in _files(own).items() if name.split("/")[0] not in shared} | {
+        f"{component}/{name}": path for component, folder in shared.items() for name, path in _files(folder).items()
+    }
+    hashes = {name: file_sha256(path) for name, path in files.items()}
+
+    def write(folder: Path) -> None:
+        for name, path in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+
+    return made_folder(f"{checkpoint_id}-{_digest(hashes)}", lambda folder: holds(folder, hashes), write)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
 def _source_file(checkpoint: Checkpoint, name: str, **download: Any) -> tuple[Path, str]:
@@ -77,21 +99,14 @@ def _source_file(checkpoint: Checkpoint, name: str, **download: Any) -> tuple[Pa
     return folder / source["filename"], folder.name
 
 
-def _assemble(checkpoint: Checkpoint, pipeline_class: Any, paths: dict[str, Path], target: Path) -> None:
-    """Write the folder under another name and rename it when it is complete."""
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    partial.mkdir()
-    try:
-        components = {
-            name: _read_network(pipeline_class.network_classes[source["network"]], source, paths[name])
-            for name, source in checkpoint.source["components"].items()
-        }
-        pipeline_class(**components).save_pretrained(partial)
-        hashes = {path.relative_to(partial).as_posix(): file_sha256(path) for path in partial.rglob("*.*")}
-        (partial / _RECORD).write_text(json.dumps(hashes, indent=2), encoding="utf-8")
-        os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _assemble(checkpoint: Checkpoint, pipeline_class: Any, paths: dict[str, Path], folder: Path) -> None:
+    components = {
+        name: _read_network(pipeline_class.network_classes[source["network"]], source, paths[name])
+        for name, source in checkpoint.source["components"].items()
+    }
+    pipeline_class(**components).save_pretrained(folder)
+    hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in folder.rglob("*.*")}
+    (folder / _RECORD).write_text(json.dumps(hashes, indent=2), encoding="utf-8")
 
 
 def _read_network(network_class: Any, source: dict[str, Any], path: Path) -> Any:
@@ -105,14 +120,9 @@ def _is_sound(folder: Path) -> bool:
     """Whether the folder is there and every file in it is what was written."""
     try:
         hashes = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        return all(file_sha256(folder / name) == sha256 for name, sha256 in hashes.items())
     except (OSError, ValueError):
         return False
-
-
-def _cache_folder() -> Path:
-    default = Path(constants.HF_HOME) / "translation-hub"
-    return Path(os.environ.get("TRANSLATION_HUB_CACHE") or default).expanduser()
+    return holds(folder, hashes)
 
 
 def _key(checkpoint: Checkpoint, pipeline_class: Any, commits: dict[str, str]) -> str:
@@ -129,4 +139,8 @@ def _key(checkpoint: Checkpoint, pipeline_class: Any, commits: dict[str, str]) -
         commits,
         [file.sha256 for file in checkpoint.files],
     ]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(made_of)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

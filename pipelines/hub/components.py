@@ -94,6 +94,8 @@ def _from_registry(checkpoint: Checkpoint, pipeline_class: Any) -> dict[str, Com
     found = {}
     for name in sorted(names):
         files = [file for file in checkpoint.files if file.path.startswith(f"{name}/")]
+        if checkpoint.files and not files:  # an optional component, which the checkpoint does not have
+            continue
         weights = sum(file.bytes for file in files if file.path.endswith(".safetensors"))
         hashes = {file.path.removeprefix(f"{name}/"): file.sha256 for file in files}
         found[name] = ComponentShape(_key(hashes) if files else f"{checkpoint.id}.{name}", NotDownloaded(weights))

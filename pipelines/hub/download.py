@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.hub.assembly import assembled_folder
+from pipelines.hub.assembly import assembled_folder, joined_folder
 from pipelines.hub.errors import CheckpointError
-from pipelines.hub.registry import Checkpoint, get_checkpoint
+from pipelines.hub.registry import Checkpoint, get_checkpoint, read_registry
 from pipelines.hub.snapshot import download_snapshot
 from pipelines.hub.verify import damaged_files, missing_files
 
@@ -99,7 +99,19 @@ def _locate_checkpoint(checkpoint: Checkpoint, pipeline_class: Any, download: di
 
 
 def _bundled_folder(checkpoint: Checkpoint) -> Path:
-    folder = checkpoint.registry_file.parent / checkpoint.source["bundled"]
+    folder = _verified(checkpoint)
+    if not checkpoint.source.get("shared"):
+        return folder
+    others = {entry.id: entry for entry in read_registry(checkpoint.registry_file)}
+    shared = {
+        name: _locate_checkpoint(others[other], None, {}).folder / name
+        for name, other in checkpoint.source["shared"].items()
+    }
+    return joined_folder(checkpoint.id, folder, shared)
+
+
+def _verified(checkpoint: Checkpoint) -> Path:
+    folder = checkpoint.bundled_folder
     if not folder.is_dir():
         raise CheckpointError(f"Checkpoint {checkpoint.id!r} should lie in {folder}, which does not exist.")
     if missing := missing_files(folder, checkpoint.files):

@@ -58,12 +58,13 @@ class Checkpoint:
         title: a few words for a menu.
         task: one of `TASKS`.
         pipeline: name of the pipeline class that loads it.
-        source: `{"bundled": folder}`, `{"repo_id", "revision"}`, or
-            `{"components": {name: {"repo_id", "filename", "revision", "network", "config"}}}`.
+        source: `{"bundled": folder, "shared": {component: id}}`, `{"repo_id", "revision"}`, or
+            `{"components": {name: {"repo_id", "filename", "revision", "network", "config"}}}`. A `shared` component
+            is not in the bundled folder: it is that of another bundled entry of the same file.
         license: of the weights, as an SPDX id where there is one.
         training_data: what the weights were trained on, in words.
         registry_file: the file this entry stands in.
-        files: every file with length and hash; empty until it is pinned.
+        files: every file with length and hash, but for those of shared components; empty until it is pinned.
         input: `{"size": pixels, "multiple": pixels}`.
         defaults: arguments of the pipeline's call.
         metrics: list of `{"name", "value", "protocol", "extractor"}`.
@@ -90,6 +91,11 @@ class Checkpoint:
         sources = self.source.get("components", {"": self.source}).values()
         return bool(self.files) and all(COMMIT.fullmatch(s["revision"]) for s in sources if "revision" in s)
 
+    @property
+    def bundled_folder(self) -> Path:
+        """Where the files of a bundled entry lie."""
+        return self.registry_file.parent / self.source["bundled"]
+
 
 def list_checkpoints(task: str | None = None) -> list[Checkpoint]:
     """List the registered checkpoints, in the order of the file.
@@ -103,16 +109,35 @@ def list_checkpoints(task: str | None = None) -> list[Checkpoint]:
     """
     if task is not None and task not in TASKS:
         raise RegistryError(f"`task` is {task!r}; accepted are {', '.join(TASKS)}.")
-    extra = os.environ.get("TRANSLATION_HUB_CHECKPOINTS")
-    paths = [REGISTRY_FILE] if REGISTRY_FILE.exists() else []  # an installed package comes without it
-    paths += [Path(extra)] if extra else []
-    if not paths:
+    if not _registry_files():
         raise RegistryError(
             f"The registry {REGISTRY_FILE} does not exist: set TRANSLATION_HUB_CHECKPOINTS to a file of the form of "
             "the repository's checkpoints.json, or run from a checkout of the repository."
         )
-    entries = {entry.id: entry for path in paths for entry in read_registry(path)}
-    return [entry for entry in entries.values() if task is None or entry.task == task]
+    return [entry for entry in _read_all() if task is None or entry.task == task]
+
+
+def _registry_files() -> list[Path]:
+    extra = os.environ.get("TRANSLATION_HUB_CHECKPOINTS")
+    paths = [REGISTRY_FILE] if REGISTRY_FILE.exists() else []  # an installed package comes without it
+    return paths + ([Path(extra)] if extra else [])
+
+
+def _read_all() -> list[Checkpoint]:
+    entries = {entry.id: entry for path in _registry_files() for entry in read_registry(path)}
+    return list(entries.values())
+
+
+def find_bundled(folder: Path) -> Checkpoint | None:
+    """Return the entry that bundles a folder; None where there is none.
+
+    Raises:
+        RegistryError: a registry file is missing or an entry is wrong.
+    """
+    for entry in _read_all():
+        if "bundled" in entry.source and entry.bundled_folder.resolve() == folder.resolve():
+            return entry
+    return None
 
 
 def get_checkpoint(checkpoint_id: str) -> Checkpoint:
@@ -160,7 +185,15 @@ def parse_registry(data: Any, path: Path) -> list[Checkpoint]:
         if entry.id in entries:
             raise RegistryError(f"{path.name}, entry {entry.id!r}, field `id`: stands twice in the file.")
         entries[entry.id] = entry
+    for entry in entries.values():
+        _Entry(path.name, repr(entry.id), None).shared(entry, entries)
     return list(entries.values())
+
+
+def _has_own(entry: Checkpoint, component: str) -> bool:
+    """Whether the entry's bundled folder holds the component, as far as the registry knows."""
+    own = "bundled" in entry.source and component not in entry.source.get("shared", {})
+    return own and (not entry.files or any(file.path.startswith(f"{component}/") for file in entry.files))
 
 
 class _Entry:
@@ -191,8 +224,12 @@ class _Entry:
     def source(self, source: Any) -> None:
         self.is_a(dict, source, "source")
         if "bundled" in source:
-            self.keys(source, "source.", ("bundled",))
+            self.keys(source, "source.", ("bundled",), ("shared",))
             self.text(source["bundled"], "source.bundled")
+            self.is_a(dict, source.get("shared", {}), "source.shared")
+            for name, other in source.get("shared", {}).items():
+                self.need(name.isidentifier(), "source.shared", "an object whose keys name components", name)
+                self.text(other, f"source.shared.{name}")
         elif "components" in source:
             self.keys(source, "source.", ("components",))
             self.is_a(dict, source["components"], "source.components")
@@ -209,6 +246,14 @@ class _Entry:
         else:
             self.keys(source, "source.", ("repo_id", "revision"))
             self.repository(source, "source.")
+
+    def shared(self, entry: Checkpoint, entries: dict[str, Checkpoint]) -> None:
+        for name, other in entry.source.get("shared", {}).items():
+            good = other in entries and _has_own(entries[other], name)
+            accepted = f"the id of a bundled entry of this file with a {name!r} of its own"
+            self.need(good, f"source.shared.{name}", accepted, other)
+            own = [file.path for file in entry.files if file.path.startswith(f"{name}/")]
+            self.need(not own, "files", f"without {name}/, which `source.shared` takes from {other!r}")
 
     def repository(self, source: dict, where: str) -> None:
         repo_id = self.text(source["repo_id"], where + "repo_id")

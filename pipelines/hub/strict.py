@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pipelines.hub.errors import CheckpointError
+from pipelines.hub.registry import find_bundled
 
 _WEIGHTS = "diffusion_pytorch_model"
 
@@ -47,6 +48,8 @@ def check_folder(folder: Path, pipeline_class: Any, *, variant: str | None, give
     for name, value in index.items():
         if name in components and name not in given and value != [None, None]:
             network_class = _known_class(folder, name, value, pipeline_class)
+            if not (folder / name).is_dir():
+                raise _absent(folder, name)
             files = _weight_files(folder / name, variant)
             _check_weights(folder / name, network_class, files)
             weights += files
@@ -112,6 +115,13 @@ def _known_class(folder: Path, name: str, value: Any, pipeline_class: Any) -> An
             f"{pipeline_class.__name__}: it takes {', '.join('.'.join(key) for key in known)}."
         )
     return known[key]
+
+
+def _absent(folder: Path, name: str) -> CheckpointError:
+    entry = find_bundled(folder)
+    is_shared = entry is not None and name in entry.source.get("shared", {})
+    by_id = f"load it by its id, {entry.id!r}, or " if is_shared else ""
+    return CheckpointError(f"{folder} has no folder {name!r}: {by_id}give `{name}`.")
 
 
 def _weight_files(folder: Path, variant: str | None) -> list[Path]:

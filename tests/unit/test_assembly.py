@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from pipelines import OEFTPipeline, load_pipeline
 from pipelines.commands import pin
-from pipelines.hub import assembly
+from pipelines.hub import made_folder
 from pipelines.hub.download import fetch, locate
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.registry import get_checkpoint
@@ -164,5 +164,13 @@ def test_shipped_entries_with_small_networks(hub, register, name, config):
 
 def test_default_cache_is_under_the_home_of_the_client(monkeypatch):
     monkeypatch.delenv("TRANSLATION_HUB_CACHE", raising=False)
-    monkeypatch.setattr(assembly.constants, "HF_HOME", "/home/someone/hf")
-    assert str(assembly._cache_folder()) == "/home/someone/hf/translation-hub"
+    monkeypatch.setattr(made_folder.constants, "HF_HOME", "/home/someone/hf")
+    assert str(made_folder._cache_folder()) == "/home/someone/hf/translation-hub"
+
+
+def test_cache_that_cannot_be_written_is_named(register, source, monkeypatch, tmp_path):
+    register(**source)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRANSLATION_HUB_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(CheckpointError, match="file/cache cannot be written .*: set TRANSLATION_HUB_CACHE"):
+        fetch("tiny", pipeline_class=TinyPipeline)

@@ -42,6 +42,17 @@ WRONG = {
     "pipeline": (entry(pipeline="os.system"), "field `pipeline`: must be the name of a class"),
     "source": (entry(source="folder"), "field `source`: must be an object"),
     "source_mixed": (entry(source={"bundled": "a", "repo_id": "b/c"}), "field `source.repo_id`"),
+    "shared": (entry(source={"bundled": "a", "shared": ["b"]}), "field `source.shared`: must be an object"),
+    "shared_name": (
+        entry(source={"bundled": "a", "shared": {"../net": "b"}}),
+        "field `source.shared`: must be an object whose keys name components, not '../net'",
+    ),
+    "shared_id": (entry(source={"bundled": "a", "shared": {"net": 3}}), "field `source.shared.net`: must be a text"),
+    "shared_with_itself": (
+        entry(source={"bundled": "a", "shared": {"net": "a"}}),
+        "field `source.shared.net`: must be the id of a bundled entry of this file with a 'net' of its own, not 'a'",
+    ),
+    "shared_with_nobody": (entry(source={"bundled": "a", "shared": {"net": "b"}}), "`source.shared.net`: must be the"),
     "repo_id": (
         entry(source={"repo_id": "name", "revision": "main"}),
         "`source.repo_id`: must be the form owner",
@@ -84,6 +95,38 @@ WRONG = {
 def test_wrong_entry_is_refused_by_name(wrong, message):
     with pytest.raises(RegistryError, match=rf"file.json, entry .*{message}"):
         parse(wrong)
+
+
+SHARING = entry(id="b", source={"bundled": "b", "shared": {"net": "a"}})
+
+
+def test_shared_component_of_another_entry():
+    assert parse(SHARING, entry())[0].source["shared"] == {"net": "a"}
+    assert parse(SHARING, entry(files=[FILE]))[1].pinned
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        entry(source={"repo_id": "org/name", "revision": COMMIT}),
+        entry(files=[{**FILE, "path": "other/a.safetensors"}]),
+        entry(id="c"),
+    ],
+    ids=["not_bundled", "without_it", "another_id"],
+)
+def test_shared_component_must_be_in_the_other_folder(other):
+    with pytest.raises(RegistryError, match="entry 'b', field `source.shared.net`: must be the id of a bundled entry"):
+        parse(SHARING, other)
+
+
+def test_shared_component_is_not_passed_on():
+    with pytest.raises(RegistryError, match="entry 'c', field `source.shared.net`"):
+        parse(entry(), SHARING, entry(id="c", source={"bundled": "c", "shared": {"net": "b"}}))
+
+
+def test_shared_component_has_no_own_files():
+    with pytest.raises(RegistryError, match="entry 'b', field `files`: must be without net/, which `source.shared`"):
+        parse(SHARING | {"files": [FILE]}, entry())
 
 
 def test_id_stands_once():
