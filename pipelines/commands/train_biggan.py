@@ -6,9 +6,16 @@ import argparse
 import copy
 import dataclasses
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipelines.commands import UsageError
 from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+
+if TYPE_CHECKING:
+    from pipelines.training.gan_config import BigGANConfig
+    from pipelines.training.pretrained_gan import GAN
 
 OPTIONS = {
     "steps": "of training",
@@ -29,6 +36,15 @@ OPTIONS = {
     "precision": "bf16 or fp32",
     "seed": "of weights, order and draws",
 }
+ARCHITECTURE = (
+    "resolution",
+    "base_channels",
+    "discriminator_channels",
+    "max_channels",
+    "latent_dim",
+    "embedding_dim",
+    "attention_resolution",
+)
 
 
 def add_parser(methods) -> None:
@@ -39,10 +55,12 @@ def add_parser(methods) -> None:
         "biggan",
         help="a class-conditional GAN, for DeepI2I to begin from",
         description="Train BigGAN on folders of class folders. Writes OUTPUT/gan: generator, discriminator and "
-        "classes.json, which `train deepi2i --init OUTPUT/gan` begins from. The same command again goes on where it "
-        "stopped.",
+        "classes.json, which `train deepi2i --init OUTPUT/gan` begins from. With --init it begins from another one: "
+        "sizes that are not given are its own, and a higher --resolution makes it grow. The same command again goes "
+        "on where it stopped.",
     )
     add_data_options(parser)
+    parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN to begin from (default: random weights)")
     parser.add_argument("--half", action="store_true", help="write the networks in half precision")
     add_run_options(parser)
     add_config_options(parser, BigGANConfig, OPTIONS)
@@ -54,24 +72,35 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         0 when all steps are done, 130 when the run was stopped and saved.
+
+    Raises:
+        UsageError: a size is given that contradicts `--init`.
     """
     from accelerate import Accelerator
 
     from pipelines.hub.allocator import tune_allocator
-    from pipelines.training.gan import BigGANTrainer
+    from pipelines.training.checkpoint import list_checkpoints
+    from pipelines.training.gan import BigGANTrainer, initial_networks
     from pipelines.training.gan_config import BigGANConfig
     from pipelines.training.loop import train
+    from pipelines.training.pretrained_gan import begin, read_gan
 
-    config = config_from(args, BigGANConfig)
+    init = read_gan(args.init) if args.init else None
+    config = _config_of(args, init) if init else config_from(args, BigGANConfig)
     tune_allocator()
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
-    trainer = BigGANTrainer(config, len(data.class_names), accelerator)
+    networks = initial_networks(config, len(data.class_names))
+    if init:
+        note = begin(init, networks, data.class_names)
+        if accelerator.is_main_process and not list_checkpoints(args.output / "checkpoints"):
+            print(note)
+    trainer = BigGANTrainer(config, len(data.class_names), accelerator, networks)
     finished = train(
         trainer,
         data.batches(config, accelerator),
         accelerator,
-        config={**_deciding(config), **data.record()},
+        config={**_deciding(config), **data.record(), "init": _name_of(args.init)},
         steps=config.steps,
         seed=config.seed,
         **run_options(args),
@@ -81,6 +110,28 @@ def run(args: argparse.Namespace) -> int:
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130
+
+
+def _config_of(args: argparse.Namespace, init: GAN) -> BigGANConfig:
+    """The config of a run that begins from a GAN: sizes are its own, but for a higher resolution.
+
+    Raises:
+        UsageError: another size is given.
+    """
+    from pipelines.training.gan_config import BigGANConfig
+    from pipelines.training.pretrained_gan import sizes_of
+
+    sizes = sizes_of(init, getattr(args, "resolution", None))
+    for name in ARCHITECTURE:
+        given = getattr(args, name, sizes[name])
+        if given != sizes[name]:
+            but = "; only a higher resolution is accepted" if name == "resolution" else ""
+            raise UsageError(f"--{name.replace('_', '-')} is {given}, but --init makes it {sizes[name]}{but}.")
+    return config_from(args, BigGANConfig, sizes)
+
+
+def _name_of(init: Path | None) -> str | None:
+    return init.resolve().name if init else None
 
 
 def _deciding(config) -> dict:
@@ -94,6 +145,11 @@ def _write_result(args: argparse.Namespace, trainer, class_names: list[str]) -> 
     for name, network in networks.items():
         (network.half() if args.half else network).save_pretrained(folder / name)
     (folder / "classes.json").write_text(json.dumps(class_names, indent=1) + "\n", encoding="utf-8")
-    record = {"steps": trainer.steps_done, "config": dataclasses.asdict(trainer.config), "classes": class_names}
+    record = {
+        "steps": trainer.steps_done,
+        "init": _name_of(args.init),
+        "config": dataclasses.asdict(trainer.config),
+        "classes": class_names,
+    }
     (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{folder}: generator and discriminator after {trainer.steps_done} steps")

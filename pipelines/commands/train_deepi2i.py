@@ -40,15 +40,6 @@ OPTIONS = {
     "precision": "bf16 or fp32",
     "seed": "of weights, order and draws",
 }
-ARCHITECTURE = (
-    "resolution",
-    "base_channels",
-    "discriminator_channels",
-    "max_channels",
-    "latent_dim",
-    "embedding_dim",
-    "attention_resolution",
-)
 
 
 def add_parser(methods) -> None:
@@ -72,7 +63,7 @@ def add_parser(methods) -> None:
     add_run_options(parser)
     add_config_options(parser, DeepI2IConfig, OPTIONS)
     sizes = parser.add_argument_group("networks, without --init")
-    add_config_options(sizes, BigGANConfig, {name: train_biggan.OPTIONS[name] for name in ARCHITECTURE})
+    add_config_options(sizes, BigGANConfig, {name: train_biggan.OPTIONS[name] for name in train_biggan.ARCHITECTURE})
     parser.set_defaults(run_method=run)
 
 
@@ -90,8 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
     from pipelines.deepi2i.trainer import DeepI2ITrainer
     from pipelines.deepi2i.training_config import PRESETS, DeepI2IConfig
-    from pipelines.deepi2i.transfer import begin, describe_rows
+    from pipelines.deepi2i.transfer import begin
     from pipelines.hub.allocator import tune_allocator
+    from pipelines.training.class_rows import describe_rows
     from pipelines.training.loop import train
 
     config = config_from(args, DeepI2IConfig, PRESETS[args.preset])
@@ -132,14 +124,15 @@ def _sizes(network) -> dict:
 
 def _pretrained(args: argparse.Namespace, config: DeepI2IConfig) -> PretrainedGAN:
     """What to begin from; for a run from scratch a GAN of random weights, which says how large the networks are."""
-    from pipelines.deepi2i.transfer import random_gan, read_pretrained
+    from pipelines.deepi2i.transfer import PretrainedGAN, read_pretrained
     from pipelines.training.gan_config import BigGANConfig
+    from pipelines.training.pretrained_gan import random_gan
 
-    sized = [name for name in ARCHITECTURE if name in vars(args)]
+    sized = [name for name in train_biggan.ARCHITECTURE if name in vars(args)]
     if args.init is None:
         if "none" not in config.transfer:
             raise UsageError("--init is missing: a folder of `train biggan`; or --preset scratch begins at random.")
-        return random_gan(config_from(args, BigGANConfig))
+        return PretrainedGAN(**vars(random_gan(config_from(args, BigGANConfig), 1)))
     if sized:
         raise UsageError(f"--{sized[0].replace('_', '-')} is given, but --init says how large the networks are.")
     return read_pretrained(args.init)

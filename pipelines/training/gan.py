@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipelines.losses.gan import hinge_discriminator, hinge_generator
-from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from pipelines.networks.biggan import BigGANGenerator
 from pipelines.training.diff_augment import DiffAugment
 from pipelines.training.distributed import descend
 from pipelines.training.ema import EMA
 from pipelines.training.gan_config import BigGANConfig
+from pipelines.training.pretrained_gan import GAN, random_gan
 from pipelines.training.preview import sheet
 from pipelines.training.trainer_parts import autocast, load_states, states
 
@@ -33,28 +34,13 @@ class BigGANTrainer:
         config: see `BigGANConfig`.
         num_classes: labels are below it.
         accelerator: decides device and processes.
+        networks: to train, of the config's sizes; None: `initial_networks`.
     """
 
-    def __init__(self, config: BigGANConfig, num_classes: int, accelerator: Accelerator):
+    def __init__(self, config: BigGANConfig, num_classes: int, accelerator: Accelerator, networks: GAN | None = None):
         self.config, self.num_classes, self.accelerator = config, num_classes, accelerator
-        with torch.random.fork_rng():  # initial weights come from the config's seed, the global state stays
-            torch.manual_seed(config.seed)
-            self.generator = BigGANGenerator(
-                config.resolution,
-                config.base_channels,
-                num_classes,
-                config.latent_dim,
-                config.embedding_dim,
-                config.attention_resolution,
-                config.max_channels,
-            )
-            self.discriminator = BigGANDiscriminator(
-                config.resolution,
-                config.discriminator_channels,
-                num_classes,
-                config.attention_resolution,
-                config.max_channels,
-            )
+        networks = networks or initial_networks(config, num_classes)
+        self.generator, self.discriminator = networks.generator, networks.discriminator
         self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
         for network in self.networks.values():
             network.to(accelerator.device, memory_format=torch.channels_last).train()
@@ -138,6 +124,13 @@ class BigGANTrainer:
         load_states(self.optimizers, state["optimizers"])
         self.ema.load_state_dict(state["ema"])
         self.steps_done = state["steps_done"]
+
+
+def initial_networks(config: BigGANConfig, num_classes: int) -> GAN:
+    """Random weights from the config's seed; the global state stays."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return random_gan(config, num_classes)
 
 
 def adam(network: nn.Module, rate: float, config: Any) -> torch.optim.Adam:

@@ -5,7 +5,8 @@ import torch
 
 from pipelines.deepi2i.losses import reconstruction
 from pipelines.deepi2i.training_config import DeepI2IConfig
-from pipelines.deepi2i.transfer import begin, describe_rows, embedding_rows
+from pipelines.deepi2i.transfer import begin
+from pipelines.training.class_rows import describe_rows, embedding_rows
 from tests.unit import tiny_deepi2i as tiny
 from tests.unit.processes import two_processes
 from tests.unit.test_training_loop import same

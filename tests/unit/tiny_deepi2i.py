@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines.deepi2i.trainer import DeepI2ITrainer
 from pipelines.deepi2i.training_config import DeepI2IConfig
-from pipelines.deepi2i.transfer import begin, random_gan
+from pipelines.deepi2i.transfer import PretrainedGAN, begin
 from pipelines.training.balanced import BalancedBatches
 from pipelines.training.datasets import ImageSet
 from pipelines.training.gan import BigGANTrainer
@@ -53,9 +53,7 @@ def pretrained(seed=1):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         gan = BigGANTrainer(gan_config(seed=seed), len(NAMES), Accelerator(cpu=True))
-    found = random_gan(gan_config())
-    found.generator, found.discriminator, found.class_names = gan.generator, gan.discriminator, list(NAMES)
-    return found
+    return PretrainedGAN(gan.generator, gan.discriminator, list(NAMES))
 
 
 def gan_trainer(**changes) -> BigGANTrainer:
