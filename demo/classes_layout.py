@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import gradio as gr
-from PIL import Image
 
 from demo.classes_model import ClassModel, in_words
 from demo.classes_thumbnails import split
 from demo.photo_examples import PhotoExample
 from demo.precisions import PRECISIONS
+from demo.shown import as_file
 from demo.upload import UploadImage, upload_image
 from demo.widgets import code_that_repeats, progress_line
 
@@ -260,9 +260,9 @@ def choices_of(model: ClassModel | None) -> list[tuple[str, str]]:
     return [(in_words(name), name) for name in model.class_names] if model else []
 
 
-def thumbnails_of(model: ClassModel | None) -> Sequence[tuple[Image.Image, str]]:
-    """One small picture a class with its name; none where the checkpoint has no sheet."""
+def thumbnails_of(model: ClassModel | None) -> Sequence[tuple[str, str]]:
+    """One small picture a class, a file, with its name; none where the checkpoint has no sheet."""
     if model is None or model.thumbnails is None:
         return []
-    pictures = split(model.thumbnails, len(model.class_names))
+    pictures = map(as_file, split(model.thumbnails, len(model.class_names)))
     return list(zip(pictures, map(in_words, model.class_names), strict=True))

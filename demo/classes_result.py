@@ -13,6 +13,7 @@ from demo.classes_model import in_words
 from demo.classes_run import Batch, Finished
 from demo.classes_sheet import contact_sheet
 from demo.pictures import file_name
+from demo.shown import as_file
 from demo.widgets import count_in_words, duration_in_words
 from pipelines.images.provenance import save_png
 
@@ -23,12 +24,10 @@ class Preview:
     """The pictures of a run as they come, for a gallery.
 
     Args:
-        folder: the pictures are written here, once: a gallery takes files much faster.
         photo: what is translated.
     """
 
-    def __init__(self, folder: Path, photo: Image.Image):
-        self.folder = folder
+    def __init__(self, photo: Image.Image):
         self.shown: list[tuple[str, str]] = []
         self.classes: list[str | None] = [None]  # name of what is clicked; the photo has none
         self._add(square(photo), "Photo")
@@ -40,9 +39,7 @@ class Preview:
             self.classes.append(name)
 
     def _add(self, image: Image.Image, caption: str) -> None:
-        path = self.folder / f"shown-{len(self.shown)}.png"
-        image.save(path)
-        self.shown.append((str(path), caption))
+        self.shown.append((as_file(image, png=True), caption))
 
 
 class Results:

@@ -26,6 +26,7 @@ from demo.runs import Runs
 from demo.seeds import LARGEST_SEED, check_seed, new_seed
 from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings
+from demo.shown import as_file
 from demo.snippets import Snippets
 from demo.theme import show_result
 from demo.upload import tell_notes
@@ -121,14 +122,14 @@ class ClassesTab(ClassesLayout):
             self.notes: "",
         }
         text = "Stopped before it began."
-        with tempfile.TemporaryDirectory() as folder:
-            preview = Preview(Path(folder), photo.shown)
-            for event in self.work.translate(job, request):
-                if isinstance(event, Batch):
-                    preview.add(event)
-                    line = progress_line(_progress(event, len(preview.classes) - 1), event.share)
-                    yield {self.progress: line, self.gallery: preview.shown, self.shown: preview.classes}
-                else:
+        preview = Preview(photo.shown)
+        for event in self.work.translate(job, request):
+            if isinstance(event, Batch):
+                preview.add(event)
+                line = progress_line(_progress(event, len(preview.classes) - 1), event.share)
+                yield {self.progress: line, self.gallery: preview.shown, self.shown: preview.classes}
+            else:
+                with tempfile.TemporaryDirectory() as folder:
                     results = Results(event, photo.shown, Path(folder))
                     codes = snippets_for(event.record, model.checkpoint, classes == ALL, _address(request))
                     yield {**self._offer(results), **self._code(codes), self.seed: look.seed}
@@ -171,7 +172,7 @@ class ClassesTab(ClassesLayout):
             **self.offer(model),
             **self._code(codes),
             self.classes: gr.Dropdown(choices_of(model), value=names, multiselect=True),
-            self.gallery: [(square(photo), "Photo"), *shown],
+            self.gallery: [(as_file(square(photo), png=True), "Photo"), *shown],
             self.shown: [None, *names],
             self.progress: progress_line(f"An example, made before: {group[0].checkpoint.title}"),
             self.notes: "",

@@ -18,6 +18,7 @@ from demo.pictures import Picture, light_up, mark, read_upload
 from demo.runs import Runs
 from demo.seeds import check_seed, new_seed
 from demo.settings import DemoSettings
+from demo.shown import Previews, as_file
 from demo.snippets import snippets_for
 from demo.theme import show_result
 from demo.upload import tell_notes
@@ -39,6 +40,7 @@ class ExemplarTab(ExemplarLayout):
         self.settings = settings
         self.examples = read_examples()
         super().__init__(usable_checkpoints("exemplar"), self.examples, settings.keep_minutes * 60)
+        self.previews = Previews(self.slider)
         self.runs = Runs([self.go], self.stop, self.progress, HINT, "Stopping; the best so far is on its way.")
         self._wire()
         self._publish()
@@ -140,10 +142,11 @@ class ExemplarTab(ExemplarLayout):
                 left = duration_in_words(event.seconds_left)
                 text = f"Step {event.step} of {event.num_steps} · loss {event.loss:.2f} · {left} left"
                 warped = event.warped.resize(pair[0].shown.size)
-                yield {self.slider: (pair[0].shown, warped), self.progress: progress_line(text, share)}
+                slider = as_file(pair[0].shown), self.previews.as_file(warped)
+                yield {self.slider: slider, self.progress: progress_line(text, share)}
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    png, slider = save(event, folder), (pair[0].shown, event.image)
+                    png, slider = save(event, folder), (as_file(pair[0].shown), as_file(event.image))
                     shown = self._show(slider, png, event.record, answered(event, pair), summary(event), request)
                     yield {**shown, self.seed: seed}
 
@@ -162,7 +165,8 @@ class ExemplarTab(ExemplarLayout):
         place = self.correspondence((column + 0.5) * width / shown[0], (row + 0.5) * height / shown[1], last)
         scale = last.exemplar.width / last.exemplar_size[0]
         found = light_up(last.exemplar, place["x"] * scale, place["y"] * scale)
-        return mark(last.result, column, row), found, f"{place['words'].capitalize()} ({place['confidence']:.0%})."
+        marked = mark(last.result, column, row)
+        return as_file(marked), as_file(found), f"{place['words'].capitalize()} ({place['confidence']:.0%})."
 
     def _show(
         self, before_after: tuple, png: str, record: dict, last: Answered, text: str, request: gr.Request
@@ -173,8 +177,8 @@ class ExemplarTab(ExemplarLayout):
             self.progress: progress_line(text),
             self.answered: last,
             self.asking: gr.Group(visible=True),
-            self.picker: last.result,
-            self.found: last.exemplar,
+            self.picker: as_file(last.result),
+            self.found: as_file(last.exemplar),
             self.words: "",
             self.download: gr.DownloadButton(value=png, interactive=True),
             self.code: gr.Accordion(visible=True),

@@ -14,6 +14,7 @@ from demo.runs import Runs
 from demo.seeds import check_seed, new_seed
 from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings, on_zero_gpu
+from demo.shown import Previews, as_file
 from demo.single_layout import HINT, SingleLayout
 from demo.single_result import details, save, summary
 from demo.single_run import CHECKPOINT, Finished, Job, Progress, apply, train
@@ -39,6 +40,7 @@ class SingleTab(SingleLayout):
         self.settings = settings
         self.trained = SessionPipelines(settings.keep_minutes * 60)
         super().__init__(settings.max_minutes, _usual_preset())
+        self.previews = Previews(self.slider)
         stopping = "Stopping; the result so far is on its way."
         self.runs = Runs([self.go], self.stop, self.progress, HINT, stopping)
         self._wire()
@@ -148,13 +150,14 @@ class SingleTab(SingleLayout):
         text = f"Step {event.step} of {event.num_steps} · {left} left · {losses}"
         shown: dict = {self.progress: progress_line(text, event.share)}
         if event.picture is not None:
-            shown[self.slider] = (source.shown, event.picture.resize(source.shown.size))
+            picture = event.picture.resize(source.shown.size)
+            shown[self.slider] = (as_file(source.shown), self.previews.as_file(picture))
         return shown
 
     def _show(self, event: Finished, source: Picture, png: str, archive: str, request: gr.Request) -> dict:
         snippets = snippets_for(event.record, Path(png).stem, request.headers.get("origin") or "http://127.0.0.1:7860")
         return {
-            self.slider: (source.shown, event.image),
+            self.slider: (as_file(source.shown), as_file(event.image)),
             self.progress: progress_line(summary(event)),
             self.picture: gr.DownloadButton(value=png, interactive=True),
             self.pipeline: gr.DownloadButton(value=archive, interactive=True),

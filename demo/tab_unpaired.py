@@ -1,6 +1,5 @@
 """The Unpaired tab: photos in, the same photos as another kind of picture out."""
 
-import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,12 @@ from demo.errors import in_plain_words
 from demo.events import HEAVY, PRIVATE
 from demo.own_checkpoint import LOADING, OwnCheckpoint, choose, fetch_from_hub
 from demo.photo_examples import examples_of
-from demo.pictures import for_screen, to_jpeg
+from demo.pictures import for_screen
 from demo.precisions import as_argument
 from demo.runs import Runs
 from demo.session_pipelines import SessionPipelines
 from demo.settings import DemoSettings
+from demo.shown import as_file
 from demo.theme import show_result
 from demo.unpaired_layout import HINT, NOTHING_HERE, UnpairedLayout
 from demo.unpaired_own import convert_file
@@ -135,26 +135,24 @@ class UnpairedTab(UnpairedLayout):
             results = Results(Path(folder))
             for event in self._events(job, results, request):
                 if isinstance(event, Begun):
-                    # A file, because it is shown twice: gradio writes a picture in memory anew each time, to the file
-                    # that the page may be reading.
-                    shown = Path(folder) / f"photo-{event.index}.jpg"
-                    shown.write_bytes(to_jpeg(event.photo.shown))
+                    photo = as_file(event.photo.shown)
                     line = {self.progress: progress_line(_progress(event, len(files)), event.index / len(files))}
-                    yield line if results.files else {**line, self.slider: (str(shown), str(shown))}
+                    yield line if results.files else {**line, self.slider: (photo, photo)}
                 elif isinstance(event, Translated):
-                    yield {self.slider: (str(shown), event.image), **self._show_all(results, len(files))}
+                    slider = as_file(event.photo.shown), as_file(event.image)
+                    yield {self.slider: slider, **self._show_all(results, len(files))}
             stopped = len(results.files) + len(results.failures) < len(files)
             text = results.summary(len(files), stopped)
             yield {**self._offer(results, job.checkpoint, text, len(files) > 1, request), self.notes: results.notes()}
 
     def _example(self, index: int, request: gr.Request) -> dict:
         example = self.examples[index]
-        shown = (for_screen(Image.open(example.image).convert("RGB")), str(example.result))
+        photo = for_screen(Image.open(example.image).convert("RGB"))
         results = Results(example.result.parent, [example.result], [example.record])
         text = f"An example, made before: {example.checkpoint.title}"
         return {
             **self._offer(results, example.checkpoint.id, text, False, request),
-            self.slider: shown,
+            self.slider: (as_file(photo), str(example.result)),
             self.gallery: gr.Gallery([], visible=False),
             self.notes: "",
             self.photos: [str(example.image)],
@@ -165,7 +163,7 @@ class UnpairedTab(UnpairedLayout):
         """Show the photo that was clicked in the slider."""
         if not compared or event.index >= len(compared):
             return gr.skip()
-        return tuple(Image.open(io.BytesIO(jpeg)) for jpeg in compared[event.index])
+        return tuple(map(as_file, compared[event.index]))
 
     def _fetch(self, name: str, request: gr.Request) -> dict:
         """Load a checkpoint from the Hub for this visitor."""
@@ -195,7 +193,7 @@ class UnpairedTab(UnpairedLayout):
         if count == 1:
             return {}
         names = [record["inputs"]["image"][0]["name"] for record in results.records]
-        shown = list(zip(map(str, results.tiles), names, strict=True))
+        shown = [(as_file(result), name) for (_, result), name in zip(results.compared, names, strict=True)]
         return {self.gallery: gr.Gallery(shown, visible=True), self.compared: list(results.compared)}
 
     def _offer(

@@ -20,8 +20,6 @@ class Results:
         folder: the PNGs are written here.
         files: their paths.
         records: what stands in them.
-        tiles: the result of each for the screen, as files: gradio writes a picture in memory anew whenever it is
-            shown, to the file that the page may be reading.
         compared: the photo and the result of each, for the screen; JPEG, as a visitor's session keeps them.
         failures: the photos without a result.
         seconds: of all translations.
@@ -30,7 +28,6 @@ class Results:
     folder: Path
     files: list[Path] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
-    tiles: list[Path] = field(default_factory=list)
     compared: list[tuple[bytes, bytes]] = field(default_factory=list)
     failures: list[Failed] = field(default_factory=list)
     seconds: float = 0.0
@@ -45,10 +42,7 @@ class Results:
         save_png(event.image, path, event.record)
         self.files.append(path)
         self.records.append(event.record)
-        result = to_jpeg(for_screen(event.image))
-        self.tiles.append(self.folder / f"{path.stem}-tile.jpg")
-        self.tiles[-1].write_bytes(result)
-        self.compared.append((to_jpeg(event.photo.shown), result))
+        self.compared.append((to_jpeg(event.photo.shown), to_jpeg(for_screen(event.image))))
         self.seconds += event.seconds
         return path
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gradio import processing_utils
 from PIL import Image
 
 from demo import classes_model, devices, tab_classes, tab_unpaired
@@ -83,7 +84,13 @@ def app_environment(tmp_path_factory):
         for name, preset in presets.items():
             patch.setitem(oeft_settings.PRESETS, name, preset)
         patch.setitem(sincut_settings.PRESETS, "cpu", TINY_SINCUT)
+        patch.setattr(processing_utils, "save_pil_to_cache", refuse_picture)
         yield folder
+
+
+def refuse_picture(*args, **kwargs):
+    """Stands for what gradio does with a picture in memory."""
+    raise AssertionError("a picture in memory was shown: gradio would rewrite a file that the page may be reading")
 
 
 @pytest.fixture(scope="package")

@@ -148,8 +148,8 @@ def test_a_stopped_run_says_how_far_it_came(job, tmp_path):
     assert read_record(results.sheet())["arguments"]["target_class"] == last.classes
 
 
-def test_preview_begins_with_the_photo(job, tmp_path):
-    preview = Preview(tmp_path, Image.open(job.file))
+def test_preview_begins_with_the_photo(job):
+    preview = Preview(Image.open(job.file))
     preview.add(next(translate(job)))
     assert preview.classes[:2] == [None, "pug"]
     assert [caption for _, caption in preview.shown[:3]] == ["Photo", "pug", "guinea pig"]
