@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-_TEXT = """---
-{license_line}library_name: diffusers
-pipeline_tag: image-to-image
-tags:
-  - many-class-translation
-  - deepi2i
----
+from pipelines.commands.training_card import training_card
 
-# {title}
-
-Translates a picture into any of {count} classes: {classes}.
-
-```python
-from pipelines import DeepI2IPipeline
-
-pipe = DeepI2IPipeline.from_pretrained("{folder}")
-result = pipe("picture.jpg", target_class="{example}").images[0]
-```
-
-## Training
-
+_TRAINING = """\
 `python -m pipelines train deepi2i --preset {preset}` on `{data}`: {pictures} pictures, {held_out} held out, {steps}
-steps of {batch_size}.
-
-```json
-{config}
-```
-
-## License
-
-{rights}
-"""
+steps of {batch_size}."""
 
 
 def model_card(folder: Path, args: argparse.Namespace, record: dict[str, Any], class_names: Sequence[str]) -> str:
@@ -51,20 +23,21 @@ def model_card(folder: Path, args: argparse.Namespace, record: dict[str, Any], c
         record: what goes into training.json too: `steps`, `pictures`, `held_out`, `config`.
         class_names: of the pictures.
     """
-    rights = "Not stated. It depends on the license of the pictures that the network was trained on."
-    return _TEXT.format(
-        license_line=f"license: {args.license}\n" if args.license else "",
+    return training_card(
         title=folder.parent.name,
-        count=len(class_names),
-        classes=", ".join(class_names),
+        tags=["many-class-translation", "deepi2i"],
+        purpose=f"Translates a picture into any of {len(class_names)} classes: {', '.join(class_names)}.",
+        pipeline="DeepI2IPipeline",
         folder=folder.name,
-        example=class_names[0],
-        preset=args.preset,
-        data="`, `".join(path.resolve().name for path in args.data),
-        pictures=record["pictures"],
-        held_out=record["held_out"],
-        steps=record["steps"],
-        batch_size=record["config"]["batch_size"],
-        config=json.dumps(record["config"], indent=1),
-        rights=f"The weights are under `{args.license}`." if args.license else rights,
+        arguments=f'"picture.jpg", target_class="{class_names[0]}"',
+        training=_TRAINING.format(
+            preset=args.preset,
+            data="`, `".join(path.resolve().name for path in args.data),
+            pictures=record["pictures"],
+            held_out=record["held_out"],
+            steps=record["steps"],
+            batch_size=record["config"]["batch_size"],
+        ),
+        config=record["config"],
+        license_id=args.license,
     )

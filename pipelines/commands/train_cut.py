@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from pipelines.commands.training_card import model_card
+from pipelines.commands.cut_card import model_card
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
 FOLDERS = {"a2b": "pipeline", "b2a": "pipeline_b2a"}  # of a run, by direction

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands import UsageError
+from pipelines.commands.sincut_card import model_card
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def add_parser(methods) -> None:
         default="cpu",
         help="settings to begin with (default: cpu; the other defaults named here are those of paper)",
     )
+    parser.add_argument("--license", metavar="NAME", help="of the weights, for their model card, such as cc-by-4.0")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and crops (default: 0)")
     add_run_options(parser)
     add_config_options(parser, SinCUTSettings, OPTIONS)
@@ -105,12 +107,14 @@ def _write_result(args: argparse.Namespace, trainer: SinCUTTrainer, source: Read
     from pipelines.images.provenance import make_record, save_png
     from pipelines.sincut.pipeline import SinCUTPipeline
 
-    SinCUTPipeline(trainer.result(), args.preset).save_pretrained(args.output / "pipeline")
-    pipe = SinCUTPipeline.from_pretrained(args.output / "pipeline")
+    settings = dataclasses.asdict(trainer.settings)
+    record = {"steps": trainer.steps_done, "seed": args.seed, "settings": settings}
+    folder = args.output / "pipeline"
+    SinCUTPipeline(trainer.result(), args.preset).save_pretrained(folder)
+    (folder / "README.md").write_text(model_card(folder.resolve(), args, record), encoding="utf-8")
+    pipe = SinCUTPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     picture = pipe.to(trainer.device)(args.image).images[0]
     save_png(picture, args.output / "result.png", make_record(pipe, inputs={"image": [source]}, arguments={}, seed=0))
-    settings = dataclasses.asdict(trainer.settings)
-    record = {"steps": trainer.steps_done, "seed": args.seed, "settings": settings}
     (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{args.output / 'result.png'}: the picture after {trainer.steps_done} steps")

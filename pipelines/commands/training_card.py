@@ -1,35 +1,32 @@
-"""The model card of what `train cut` writes."""
+"""The model card of a pipeline folder that `train` writes; what differs by method comes from the method's command."""
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 _TEXT = """---
 {license_line}library_name: diffusers
 pipeline_tag: image-to-image
 tags:
-  - unpaired-translation
-  - {preset}
+{tags}
 ---
 
 # {title}
 
-Translates pictures of the kind of `{source}` into pictures like those of `{target}`.
+{purpose}
 
 ```python
-from pipelines import CUTPipeline
+from pipelines import {pipeline}
 
-pipe = CUTPipeline.from_pretrained("{folder}")
-result = pipe("picture.jpg").images[0]
+pipe = {pipeline}.from_pretrained("{folder}")
+result = pipe({arguments}).images[0]
 ```
 
 ## Training
 
-`python -m pipelines train cut --preset {preset}` on `{data}`: {pictures[0]} pictures in `trainA`, {pictures[1]} in
-`trainB`, {steps} steps of {batch_size} of each.
+{training}
 
 ```json
 {config}
@@ -41,28 +38,41 @@ result = pipe("picture.jpg").images[0]
 """
 
 
-def model_card(folder: Path, direction: str, args: argparse.Namespace, record: dict[str, Any]) -> str:
-    """The README.md of a pipeline folder.
+def training_card(
+    *,
+    title: str,
+    tags: Sequence[str],
+    purpose: str,
+    pipeline: str,
+    folder: str,
+    arguments: str,
+    training: str,
+    config: dict[str, Any],
+    license_id: str | None,
+) -> str:
+    """The text of a README.md.
 
     Args:
-        folder: where it will lie: `RUN/pipeline`.
-        direction: "a2b" or "b2a".
-        args: of `train cut`.
-        record: what goes into training.json too: `steps`, `pictures` of both sides, `config`.
+        title: the heading.
+        tags: of the header.
+        purpose: what the pipeline translates, a sentence.
+        pipeline: the name of its class.
+        folder: the name of the pipeline folder.
+        arguments: of a call, in Python.
+        training: what it was trained with; `publish` reads its first paragraph.
+        config: of the training.
+        license_id: of the weights; None where nobody said it.
     """
-    source, target = ("trainA", "trainB") if direction == "a2b" else ("trainB", "trainA")
     rights = "Not stated. It depends on the license of the pictures that the network was trained on."
     return _TEXT.format(
-        license_line=f"license: {args.license}\n" if args.license else "",
-        preset=args.preset,
-        title=f"{folder.parent.name}, {direction}",
-        source=source,
-        target=target,
-        folder=folder.name,
-        data=args.data.resolve().name,
-        pictures=record["pictures"],
-        steps=record["steps"],
-        batch_size=record["config"]["batch_size"],
-        config=json.dumps(record["config"], indent=1),
-        rights=f"The weights are under `{args.license}`." if args.license else rights,
+        license_line=f"license: {license_id}\n" if license_id else "",
+        tags="\n".join(f"  - {tag}" for tag in tags),
+        title=title,
+        purpose=purpose,
+        pipeline=pipeline,
+        folder=folder,
+        arguments=arguments,
+        training=training,
+        config=json.dumps(config, indent=1),
+        rights=f"The weights are under `{license_id}`." if license_id else rights,
     )

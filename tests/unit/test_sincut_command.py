@@ -50,6 +50,19 @@ def test_train_writes_a_pipeline_and_the_picture(pair, tmp_path, capsys):
     assert (output / "previews").is_dir()
 
 
+def test_trained_pipeline_can_be_published(pair, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert call(*pair, *OPTIONS, "--num-steps", 1, "--license", "cc-by-4.0", "--output", output) == 0
+    card = (output / "pipeline/README.md").read_text()
+    assert str(tmp_path) not in card
+    assert json.loads(card.split("```json")[1].split("```")[0])["base_channels"] == 4
+    capsys.readouterr()
+    assert main(["publish", str(output / "pipeline"), "--repo-id", "org/pair", "--dry-run"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["title"], entry["task"], entry["license"]) == ("run", "single-image", "cc-by-4.0")
+    assert entry["training_data"].endswith("alone, `image.png` and `exemplar.png`: 1 steps of 2 crops of each.")
+
+
 def test_train_goes_on_where_it_stopped(pair, tmp_path, capsys):
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     words = [*pair, *OPTIONS, "--num-steps", 4, "--checkpoint-every", 2]
