@@ -12,8 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.pggan import PGGANGenerator
+from pipelines.networks.split import START
+from pipelines.networks.stylegan import StyleGANGenerator
 
-START = 4  # pixels: where every generator begins
+SPACES = ("z", "w", "w+")
+TRUNCATION = 0.7  # of the first styles; StyleGAN appendix B
+GENERATORS: dict[str, type] = {cls.__name__: cls for cls in (BigGANGenerator, PGGANGenerator, StyleGANGenerator)}
 
 
 class Prior(Protocol):
@@ -77,6 +82,81 @@ class BigGANPrior:
         return self.generator.embedding.weight[self.label].expand(count, -1)
 
 
+class PGGANPrior:
+    """A PGGAN as a prior; a code is a latent. No layer behind the first reads it.
+
+    Args:
+        generator: the network.
+    """
+
+    tail_has_codes: ClassVar[bool] = False
+
+    def __init__(self, generator: PGGANGenerator):
+        self.generator = generator
+        self.resolution = generator.config["resolution"]
+        self.layers = {layer: generator.channels_at(layer) for layer in range(1, len(generator.layers) + 1)}
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """See `Prior.draw`."""
+        return torch.randn(count, self.generator.config["latent_dim"], generator=generator, device=generator.device)
+
+    def head(self, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.head`."""
+        return self.generator.run(codes, stop=layer)
+
+    def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.tail`."""
+        del codes
+        return self.generator.finish(self.generator.run(hidden, start=layer))
+
+
+class StyleGANPrior:
+    """A StyleGAN as a prior; a code is a latent, a style for all layers, or one for each.
+
+    Args:
+        generator: the network.
+        space: "z", "w" or "w+" (Abdal et al., arXiv 1904.03189).
+
+    Raises:
+        ValueError: another space.
+    """
+
+    tail_has_codes: ClassVar[bool] = True
+
+    def __init__(self, generator: StyleGANGenerator, space: str = "w+"):
+        if space not in SPACES:
+            raise ValueError(f"`space` is {space!r}; accepted are {', '.join(SPACES)}.")
+        self.generator, self.space = generator, space
+        self.layers = by_layer(generator.channels())
+        self.resolution = max(generator.channels())
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """See `Prior.draw`."""
+        width = self.generator.config["latent_dim"]
+        latents = torch.randn(count, width, generator=generator, device=generator.device)
+        if self.space == "z":
+            return latents
+        with torch.no_grad():
+            styles = self.generator.style(latents.to(self.generator.constant), TRUNCATION).float()
+        return styles.contiguous() if self.space == "w+" else styles[:, 0].contiguous()
+
+    def head(self, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.head`."""
+        hidden, conditions = self.generator.start(self._styles(codes))
+        return self.generator.run(hidden, conditions, stop=self.layers[layer][1])
+
+    def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
+        """See `Prior.tail`."""
+        _, conditions = self.generator.start(self._styles(codes))
+        return self.generator.finish(self.generator.run(hidden, conditions, start=self.layers[layer][1]))
+
+    def _styles(self, codes: Tensor) -> Tensor:
+        """One style for every layer, (B, num_styles, latent_dim)."""
+        if self.space == "z":
+            return self.generator.style(codes)
+        return codes if self.space == "w+" else codes[:, None].expand(-1, self.generator.num_styles, -1)
+
+
 def by_layer(channels: dict[int, int]) -> dict[int, tuple[int, int]]:
     """Composing layers of a generator that can be split behind both convolutions of a resolution.
 
@@ -104,7 +184,7 @@ def prior_of(generator: nn.Module, label: int = 0) -> Prior:
         if not 0 <= label < count:
             raise ValueError(f"`prior_class` is {label}; the generator has the classes 0 to {count - 1}.")
         return BigGANPrior(generator, label)
+    for network, prior in ((PGGANGenerator, PGGANPrior), (StyleGANGenerator, StyleGANPrior)):
+        if isinstance(generator, network):
+            return prior(generator)
     raise ValueError(f"`prior` is a {type(generator).__name__}; accepted are {', '.join(GENERATORS)}.")
-
-
-GENERATORS: dict[str, type] = {"BigGANGenerator": BigGANGenerator}
