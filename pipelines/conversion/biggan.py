@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.sizes import count_numbered, size
 from pipelines.networks.biggan import START, BigGANDiscriminator, BigGANGenerator
 
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -34,7 +35,7 @@ _PARTS = {
     "running_var": "stored_var",
     "u": "u0",
 }
-_BLOCK = re.compile(r"blocks\.(\d{1,2})\.0\.")
+_BLOCK = r"blocks\.(\d{1,2})\.0\."
 _GENERATOR_RESOLUTIONS = {4: 64, 5: 128}  # by number of blocks
 _DISCRIMINATOR_RESOLUTIONS = {5: 64, 6: 128}
 
@@ -179,20 +180,12 @@ def load_renamed(
 
 def count_blocks(state: Mapping[str, Tensor]) -> int:
     """Number of residual blocks: one more than the last one's number."""
-    return max((int(match[1]) for match in map(_BLOCK.match, state) if match), default=-1) + 1
-
-
-def size(state: Mapping[str, Tensor], *places: tuple[str, int]) -> int | None:
-    """The first size that is there, of (name, dimension)."""
-    for key, dim in places:
-        if key in state and state[key].ndim > dim:
-            return state[key].shape[dim]
-    return None
+    return count_numbered(state, _BLOCK)
 
 
 def kind_of(state: Mapping[str, Tensor]) -> str:
     """What the names describe: "generator", "discriminator" (an encoder is one), "adaptor", or "" for neither."""
-    if not any(map(_BLOCK.match, state)):
+    if not any(re.match(_BLOCK, key) for key in state):
         return ""
     if any(key.startswith(("shared.", "output_layer.")) or ".bn1." in key for key in state):
         return "generator"

@@ -16,11 +16,11 @@ from pipelines.conversion.biggan import (
     count_blocks,
     load_renamed,
     recognize_trunk,
-    size,
     trunk_places,
 )
 from pipelines.conversion.files import find_folder
 from pipelines.conversion.report import ConversionError
+from pipelines.conversion.sizes import size
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.deepi2i.level_factors import LEVELS

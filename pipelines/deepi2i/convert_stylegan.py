@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from pipelines.conversion.reader import read_networks
 from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.sizes import count_numbered, size
 from pipelines.deepi2i.stylegan import LEVELS, StyleGANAdaptor, StyleGANEncoder
 from pipelines.deepi2i.stylegan_file import (
     RESOLUTIONS,
@@ -25,7 +25,6 @@ from pipelines.deepi2i.stylegan_file import (
 from pipelines.networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 
 _PARTS = ("generator", "g_running", "discriminator", "encoder", "align")
-_MAPPING_KEY = re.compile(r"style\.(\d{1,2})\.linear\.").match
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,9 @@ def _check_resolution(resolution: int, smallest: int) -> None:
 
 
 def _generator(state: Mapping[str, Tensor], source_name: str, steps: int) -> StyleGANGenerator:
-    widths = [_size(state, f"generator.to_rgb.{i}.conv.weight_orig", 1, width) for i, width in enumerate(WIDTHS)]
-    latent_dim = _size(state, "style.1.linear.weight_orig", 1, 512)
-    mapping_layers = (max((int(match[1]) for match in map(_MAPPING_KEY, state) if match), default=15) + 1) // 2
+    widths = [size(state, (f"generator.to_rgb.{i}.conv.weight_orig", 1)) or width for i, width in enumerate(WIDTHS)]
+    latent_dim = size(state, ("style.1.linear.weight_orig", 1)) or 512
+    mapping_layers = count_numbered(state, r"style\.(\d{1,2})\.linear\.") // 2 or 8
     with torch.device("meta"):  # a file cannot make this allocate anything
         whole = GeneratorOfFile(widths, latent_dim, mapping_layers)
         generator = StyleGANGenerator(widths[:steps], latent_dim, mapping_layers)
@@ -122,7 +121,7 @@ def _discriminator(
     """The discriminator, or the encoder, which is one without its end."""
     activate_rgb = f"{stem_name(0, activate_rgb=False)}.weight_orig" not in state
     stems = [f"{stem_name(index, activate_rgb)}.weight_orig" for index in range(len(WIDTHS))]
-    widths = [_size(state, stem, 0, width) for stem, width in zip(stems[::-1], WIDTHS, strict=True)]
+    widths = [size(state, (stem, 0)) or width for stem, width in zip(stems[::-1], WIDTHS, strict=True)]
     with torch.device("meta"):
         whole = DiscriminatorOfFile(widths, activate_rgb)
         network = (StyleGANEncoder if part == "encoder" else StyleGANDiscriminator)(widths[:steps], activate_rgb)
@@ -136,7 +135,7 @@ def _discriminator(
 
 def _adaptor(state: Mapping[str, Tensor], source_name: str) -> StyleGANAdaptor:
     names = adaptor_names()
-    widths = [_size(state, names[f"blocks.{level}.conv1.bias"], 0, 512) for level in LEVELS]
+    widths = [size(state, (names[f"blocks.{level}.conv1.bias"], 0)) or 512 for level in LEVELS]
     with torch.device("meta"):
         adaptor = StyleGANAdaptor(LEVELS, widths)
     load_strictly(adaptor, state, source_name, names=names)
@@ -151,8 +150,3 @@ def _take(network: nn.Module, whole: nn.Module, places: Mapping[str, str], **oth
         part = next((part for part in places if key.startswith(f"{part}.")), "")
         taken[key] = weights[places.get(part, "") + key[len(part) :]]
     network.load_state_dict({**taken, **others}, assign=True)
-
-
-def _size(state: Mapping[str, Tensor], key: str, dim: int, default: int) -> int:
-    """A size of a tensor; where the tensor is missing, the authors' size, and the report will say so."""
-    return state[key].shape[dim] if key in state and state[key].ndim > dim else default

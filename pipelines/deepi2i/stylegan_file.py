@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pipelines.deepi2i.stylegan import LEVELS
 from pipelines.networks.stylegan import START
-from pipelines.networks.stylegan_blocks import DownBlock, ScaledConv2d, ScaledLinear, StyledBlock
+from pipelines.networks.stylegan_blocks import DownBlock, ScaledConv2d, ScaledLinear, StyledBlock, blur_kernel
 
 WIDTHS = (512, 512, 512, 512, 256, 128, 64, 32, 16)  # of the full size, from 4 to 1024 pixels
 RESOLUTIONS = tuple(START << step for step in range(len(WIDTHS)))
@@ -146,10 +146,8 @@ def _names(parts: Iterable[Part]) -> dict[str, str]:
 
 
 def _filters(channels: Mapping[str, int]) -> dict[str, Tensor]:
-    taps = torch.tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(taps, taps)
     return {
-        f"{place}.{name}": kernel.expand(width, 1, 3, 3)
+        f"{place}.{name}": blur_kernel(width)
         for place, width in channels.items()
         for name in ("weight", "weight_flip")
     }

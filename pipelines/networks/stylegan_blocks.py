@@ -216,6 +216,12 @@ def blur(hidden: Tensor) -> Tensor:
     return F.avg_pool2d(F.avg_pool2d(hidden, 2, stride=1, padding=1), 2, stride=1)
 
 
+def blur_kernel(channels: int) -> Tensor:
+    """The filter of `blur` as a depthwise convolution has it, (channels, 1, 3, 3)."""
+    taps = torch.tensor([0.25, 0.5, 0.25])
+    return torch.outer(taps, taps).expand(channels, 1, 3, 3)
+
+
 def append_deviation(hidden: Tensor) -> Tensor:
     """Append one channel: the mean deviation over the batch (arXiv 1710.10196, sec. 3), one number everywhere.
 
