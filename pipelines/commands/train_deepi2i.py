@@ -23,8 +23,8 @@ OPTIONS = {
     "batch_size": "pictures a step, over all processes",
     "accumulate": "parts of a batch that pass one after the other, to save memory",
     "transfer": "what begins from --init; the others at random",
-    "levels": "resolutions that the adaptor connects",
-    "level_weights": "w_l, one a level",
+    "levels": "resolutions that the adaptor connects; those of a pipeline in --init stay",
+    "level_weights": "w_l, one a level; those of a pipeline in --init stay",
     "reconstruction_weights": "alpha_l, one a level",
     "squared_reconstruction": "mean squared differences, as in the authors' code",
     "adversarial": "hinge or log",
@@ -80,13 +80,12 @@ def run(args: argparse.Namespace) -> int:
     from accelerate import Accelerator
 
     from pipelines.deepi2i.trainer import DeepI2ITrainer
-    from pipelines.deepi2i.training_config import PRESETS, DeepI2IConfig
-    from pipelines.deepi2i.transfer import begin
+    from pipelines.deepi2i.transfer import begin, describe_adaptor
     from pipelines.hub.allocator import tune_allocator
     from pipelines.training.class_rows import describe_rows
     from pipelines.training.loop import train
 
-    config = config_from(args, DeepI2IConfig, PRESETS[args.preset])
+    config = _config_of(args)
     tune_allocator()
     accelerator = Accelerator()
     with torch.random.fork_rng():  # initial weights come from the config's seed
@@ -96,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         networks = begin(config, pretrained, data.class_names)
     if args.init and accelerator.is_main_process:
         print(describe_rows(pretrained.class_names, data.class_names, pretrained.generator.config["num_classes"]))
+        if note := describe_adaptor(config, pretrained):
+            print(note)
     trainer = DeepI2ITrainer(config, networks, data.train, accelerator, data.held_out)
     finished = train(
         trainer,
@@ -120,6 +121,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _sizes(network) -> dict:
     return {name: value for name, value in network.config.items() if not name.startswith("_")}
+
+
+def _config_of(args: argparse.Namespace) -> DeepI2IConfig:
+    """The preset with what was given; a pipeline that is trained on keeps its levels and their weights."""
+    from pipelines.deepi2i.level_factors import LEVELS
+    from pipelines.deepi2i.training_config import DeepI2IConfig, settings_of
+    from pipelines.deepi2i.transfer import read_level_weights
+
+    weights = read_level_weights(args.init) if args.init and args.preset == "transfer" else {}
+    levels = getattr(args, "levels", tuple(weights) or LEVELS)
+    return config_from(args, DeepI2IConfig, settings_of(args.preset, levels, weights))
 
 
 def _pretrained(args: argparse.Namespace, config: DeepI2IConfig) -> PretrainedGAN:

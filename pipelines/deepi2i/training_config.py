@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Self
@@ -69,14 +70,35 @@ class DeepI2IConfig:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> Self:
-        """The settings of "transfer" or "scratch", with changes by name.
+        """The settings of "transfer" or "scratch", with changes by name; weights follow the levels.
 
         Raises:
             ValueError: there is no such preset, or a value is not accepted.
         """
-        if name not in PRESETS:
-            raise ValueError(f"preset is {name!r}; it must be one of {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        return cls(**{**settings_of(name, changes.get("levels", LEVELS)), **changes})
+
+
+def settings_of(
+    preset: str, levels: Sequence[int] = LEVELS, level_weights: Mapping[int, float] = MappingProxyType({})
+) -> dict[str, Any]:
+    """A preset's settings with both lists of weights for the given levels.
+
+    Args:
+        preset: "transfer" or "scratch".
+        levels: of the adaptor. One that the preset has no weight for has that of the preset's finest.
+        level_weights: by level, instead of the preset's.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset is {preset!r}; it must be one of {', '.join(PRESETS)}")
+    settings = dict(PRESETS[preset])
+    for name, instead in (("level_weights", level_weights), ("reconstruction_weights", {})):
+        numbers = settings.get(name, getattr(DeepI2IConfig, name))
+        known = {**dict(zip(LEVELS, numbers, strict=True)), **instead}
+        settings[name] = tuple(known.get(level, numbers[0]) for level in levels)
+    return {**settings, "levels": tuple(levels)}
 
 
 PRESETS = MappingProxyType(

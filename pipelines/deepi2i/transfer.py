@@ -66,13 +66,45 @@ def begin(config: DeepI2IConfig, pretrained: PretrainedGAN, class_names: Sequenc
     )
     if "encoder" in config.transfer:
         encoder.trunk.load_state_dict((pretrained.encoder or pretrained.discriminator).trunk.state_dict())
-        if pretrained.adaptor is not None and tuple(pretrained.adaptor.config["levels"]) == tuple(config.levels):
-            adaptor.load_state_dict(pretrained.adaptor.state_dict())
+    if pretrained.adaptor is not None:
+        for level in kept_levels(config, pretrained):
+            adaptor.blocks[str(level)].load_state_dict(pretrained.adaptor.blocks[str(level)].state_dict())
     if "generator" in config.transfer:
         load_by_rows(pretrained.generator.state_dict(), generator, rows)
     if "discriminator" in config.transfer:
         load_by_rows(pretrained.discriminator.state_dict(), discriminator, rows)
     return DeepI2INetworks(encoder, adaptor, generator, discriminator)
+
+
+def kept_levels(config: DeepI2IConfig, pretrained: PretrainedGAN) -> list[int]:
+    """Levels of the adaptor that are those of a pipeline that is trained on; without its encoder none is."""
+    if pretrained.adaptor is None or "encoder" not in config.transfer:
+        return []
+    return [level for level in config.levels if level in pretrained.adaptor.config["levels"]]
+
+
+def describe_adaptor(config: DeepI2IConfig, pretrained: PretrainedGAN) -> str:
+    """One sentence on what became of the adaptor of a pipeline that is trained on; empty for a GAN, which has none."""
+    if pretrained.adaptor is None:
+        return ""
+    kept, before = kept_levels(config, pretrained), pretrained.adaptor.config["levels"]
+    new = [level for level in config.levels if level not in kept]
+    dropped = [level for level in before if level not in kept]
+    return (
+        f"The pipeline's adaptor: levels kept {_listed(kept)}, dropped {_listed(dropped)}; "
+        f"levels that begin at random: {_listed(new)}."
+    )
+
+
+def read_level_weights(folder: Path) -> dict[int, float]:
+    """The level weights of a DeepI2I pipeline from fine to coarse; empty for a GAN, which has none.
+
+    Raises:
+        TrainingError: the pipeline's model_index.json is not JSON.
+    """
+    index = folder / "model_index.json"
+    weights = read_json(index).get("level_weights", {}) if index.is_file() else {}
+    return {int(level): weights[level] for level in sorted(weights, key=int, reverse=True)}
 
 
 def read_pretrained(folder: Path) -> PretrainedGAN:
@@ -121,3 +153,7 @@ def _rebuilt(network: Any, **changes: Any) -> Any:
     """A new network of the same architecture but for some arguments, with initial weights."""
     config = {name: value for name, value in network.config.items() if not name.startswith("_")}
     return type(network)(**{**config, **changes})
+
+
+def _listed(levels: Sequence[int]) -> str:
+    return ", ".join(map(str, levels)) or "none"

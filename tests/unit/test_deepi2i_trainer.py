@@ -5,7 +5,7 @@ import torch
 
 from pipelines.deepi2i.losses import reconstruction
 from pipelines.deepi2i.training_config import DeepI2IConfig
-from pipelines.deepi2i.transfer import begin
+from pipelines.deepi2i.transfer import PretrainedGAN, begin, describe_adaptor
 from pipelines.training.class_rows import describe_rows, embedding_rows
 from tests.unit import tiny_deepi2i as tiny
 from tests.unit.processes import two_processes
@@ -104,6 +104,35 @@ def test_classes_keep_their_rows_by_name_then_reuse_others_then_take_the_mean():
     exact = torch.linalg.matrix_norm(networks.discriminator.embedding.weight, ord=2)
     normalized = networks.discriminator.eval().embedding.normalized_weight()
     torch.testing.assert_close(torch.linalg.matrix_norm(normalized, ord=2), exact / exact, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "levels", "weights", "reconstruction_weights"),
+    [
+        ("transfer", (32, 16, 8, 4), (0.1, 0.1, 0.1, 0.1), (0.01, 0.1, 0.1, 0.1)),
+        ("scratch", (8, 4), (1.0, 1.0), (0.1, 0.1)),
+        ("scratch", (4, 64, 32), (1.0, 0.1, 0.1), (0.1, 0.01, 0.01)),
+    ],
+)
+def test_weights_of_a_preset_follow_the_levels(preset, levels, weights, reconstruction_weights):
+    config = DeepI2IConfig.preset(preset, levels=levels)
+    assert (config.level_weights, config.reconstruction_weights) == (weights, reconstruction_weights)
+    assert DeepI2IConfig.preset(preset) == DeepI2IConfig.preset(preset, levels=(32, 16, 8, 4))
+
+
+def test_the_adaptor_of_a_pipeline_is_kept_level_by_level():
+    before = begin(tiny.deepi2i_config(), tiny.pretrained(), tiny.NAMES)
+    source = PretrainedGAN(before.generator, before.discriminator, tiny.NAMES, before.encoder, before.adaptor)
+    weights = {"level_weights": (0.1,) * 2, "reconstruction_weights": (0.1,) * 2}
+    config = tiny.deepi2i_config(levels=(4, 16), **weights)
+    after = begin(config, source, tiny.NAMES)
+    for level in ("4", "16"):
+        assert same(after.adaptor.blocks[level].state_dict(), before.adaptor.blocks[level].state_dict())
+    assert "kept 4, 16, dropped 8; levels that begin at random: none" in describe_adaptor(config, source)
+    new = tiny.deepi2i_config(levels=(4, 16), transfer=("generator",), train_encoder=True, **weights)
+    assert not same(begin(new, source, tiny.NAMES).adaptor.state_dict(), after.adaptor.state_dict())
+    assert "kept none, dropped 16, 8, 4; levels that begin at random: 4, 16" in describe_adaptor(new, source)
+    assert describe_adaptor(config, tiny.pretrained()) == ""
 
 
 def test_a_subset_of_levels():

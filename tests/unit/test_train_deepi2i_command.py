@@ -61,6 +61,39 @@ def test_from_a_gan_to_a_pipeline_and_on_from_there(data, gan, tmp_path, capsys)
     assert torch.equal(again.linear.weight, written.linear.weight)
 
 
+@pytest.fixture(scope="module")
+def pipeline(data, gan, tmp_path_factory):
+    output = tmp_path_factory.mktemp("pipeline")
+    words = ["--levels", "16,8", "--level-weights", "0.3,0.2", "--adaptor-steps", 0]
+    assert train(data, output, "--init", gan, *words, *SHORT, 1) == 0
+    return output / "pipeline"
+
+
+def configured(pipe_or_run):
+    return DeepI2IPipeline.from_pretrained(pipe_or_run).config["level_weights"]
+
+
+def test_going_on_from_a_pipeline_keeps_its_levels_weights_and_adaptor(data, pipeline, tmp_path, capsys):
+    assert train(data, tmp_path, "--init", pipeline, *SHORT, 1) == 0
+    assert "adaptor: levels kept 16, 8, dropped none; levels that begin at random: none" in capsys.readouterr().out
+    assert configured(tmp_path / "pipeline") == {"16": 0.3, "8": 0.2}
+    assert json.loads((tmp_path / "training.json").read_text())["config"]["levels"] == [16, 8]
+
+
+def test_going_on_from_a_pipeline_with_other_levels_or_weights(data, pipeline, tmp_path, capsys):
+    assert train(data, tmp_path / "levels", "--init", pipeline, "--levels", "8,4", *SHORT, 1) == 0
+    assert "adaptor: levels kept 8, dropped 16; levels that begin at random: 4." in capsys.readouterr().out
+    assert configured(tmp_path / "levels" / "pipeline") == {"8": 0.2, "4": 0.1}
+    assert train(data, tmp_path / "weights", "--init", pipeline, "--level-weights", "1,2", *SHORT, 1) == 0
+    assert configured(tmp_path / "weights" / "pipeline") == {"16": 1.0, "8": 2.0}
+
+
+def test_weights_follow_the_levels(data, gan, tmp_path):
+    assert train(data, tmp_path, "--init", gan, "--levels", "8,4", *SHORT, 1) == 0
+    config = json.loads((tmp_path / "training.json").read_text())["config"]
+    assert (config["level_weights"], config["reconstruction_weights"]) == ([0.1, 0.1], [0.1, 0.1])
+
+
 @pytest.mark.parametrize("resolution", [32, 64, 128])
 def test_the_defaults_fit_every_resolution(resolution):
     assert BigGANConfig(resolution=resolution).latent_dim == 120
