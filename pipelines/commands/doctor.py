@@ -72,13 +72,14 @@ def examine(*, probe: bool) -> dict[str, Any]:
 
 def _estimates(checkpoints: list[dict[str, Any]], manager: Any, problems: list[str]) -> list[dict[str, Any]]:
     """Measure the first checkpoint of each task that is here; say of the others why not."""
-    from pipelines.commands.probe import Estimate, estimate_exemplar, estimate_many_class, estimate_unpaired
+    from pipelines.commands import probe
     from pipelines.hub.errors import CheckpointError
 
     estimators: dict[str, Any] = {
-        "exemplar": estimate_exemplar,
-        "unpaired": estimate_unpaired,
-        "many-class": estimate_many_class,
+        "exemplar": probe.estimate_exemplar,
+        "unpaired": probe.estimate_unpaired,
+        "single-image": probe.estimate_single_image,
+        "many-class": probe.estimate_many_class,
     }
     measured: set[str] = set()
     estimates = []
@@ -88,8 +89,6 @@ def _estimates(checkpoints: list[dict[str, Any]], manager: Any, problems: list[s
             reason = "not measured: its files are not here" if found["where"] == "to download" else found["error"]
         elif found["task"] in measured:
             reason = "not measured: see the first checkpoint of this task"
-        elif found["task"] not in estimators:
-            reason = "not measured: there is no probe for this task"
         if reason is None:
             try:
                 with manager.use(found["id"]) as pipe:
@@ -99,7 +98,7 @@ def _estimates(checkpoints: list[dict[str, Any]], manager: Any, problems: list[s
                 reason = str(error)
                 problems.append(reason)
         if reason is not None:
-            estimates.append(Estimate(found["id"], "", None, reason))
+            estimates.append(probe.Estimate(found["id"], "", None, reason))
     return [asdict(estimate) for estimate in estimates]
 
 
@@ -122,7 +121,7 @@ def as_text(report: dict[str, Any]) -> str:
         for row in report["device_map"]
     ]
     estimates = [
-        (row["checkpoint"], row["run"], row["reason"] or f"about {row['estimated_seconds']:.1f} s")
+        (row["checkpoint"], row["run"], row["reason"] or f"about {_duration(row['estimated_seconds'])}")
         for row in report["estimates"]
     ]
     sections = {
@@ -159,3 +158,10 @@ def _size(size: int | None) -> str:
     if size is None:
         return "size unknown"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in {"days": 86400, "h": 3600, "min": 60}.items():
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -2,17 +2,21 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipelines.cut.pipeline import CUTPipeline
-from pipelines.deepi2i.output import DeepI2IOutput
 from pipelines.deepi2i.pipeline import PRECISIONS, DeepI2IPipeline
 from pipelines.deepi2i.rendering import choose_batch_size
 from pipelines.oeft.pipeline import OEFTPipeline
 from pipelines.oeft.settings import PRESETS
+from pipelines.sincut.pipeline import SinCUTPipeline
+from pipelines.sincut.settings import PRESETS as SINCUT_PRESETS
+from pipelines.sincut.settings import SinCUTSettings
 
 PROBE_SECONDS = 7.0  # no further measurement begins after that
 
@@ -62,8 +66,7 @@ def estimate_exemplar(checkpoint_id: str, pipe: OEFTPipeline, limit: float = PRO
                 fixed[how] = starting + time.perf_counter() - start
             if how in fixed:
                 seconds = round(fixed[how] + settings.num_steps * step, 3)
-        spent = time.perf_counter() - begin
-        reason = f"not measured: {spent:.0f} s of probing were over" if seconds is None else None
+        reason = _too_late(begin) if seconds is None else None
         estimates.append(Estimate(checkpoint_id, run_name, seconds, reason))
     return estimates
 
@@ -75,12 +78,43 @@ def estimate_unpaired(checkpoint_id: str, pipe: CUTPipeline) -> list[Estimate]:
         checkpoint_id: named in the estimate.
         pipe: on its device.
     """
-    image = _picture()
-    pipe(image)
-    start = time.perf_counter()
-    output = pipe(image)
-    seconds = round(time.perf_counter() - start, 3)
-    return [Estimate(checkpoint_id, f"one picture in {output.arguments['precision']}", seconds)]
+    pipe(_picture())
+    seconds, output = _seconds(pipe, _picture())
+    return [Estimate(checkpoint_id, f"one picture in {output.arguments['precision']}", round(seconds, 3))]
+
+
+def estimate_single_image(checkpoint_id: str, pipe: SinCUTPipeline, limit: float = PROBE_SECONDS) -> list[Estimate]:
+    """Estimate a training with every preset; of a pipeline that is trained, time the translation of one picture.
+
+    Args:
+        checkpoint_id: named in the estimates.
+        pipe: on its device.
+        limit: seconds after which nothing more is measured; the presets begin with the shortest.
+    """
+    if pipe.generator is not None:
+        pipe(_picture())
+        seconds, _ = _seconds(pipe, _picture())
+        return [Estimate(checkpoint_id, "one picture", round(seconds, 3))]
+    begin = time.perf_counter()
+    presets = {name: SinCUTSettings(**changes) for name, changes in SINCUT_PRESETS.items()}
+    estimates = []
+    for name, settings in sorted(presets.items(), key=lambda item: item[1].num_steps):
+        run_name = f"preset {name}, {settings.num_steps} steps"
+        if time.perf_counter() - begin < limit:
+            estimates.append(Estimate(checkpoint_id, run_name, _training_seconds(pipe, settings)))
+        else:
+            estimates.append(Estimate(checkpoint_id, run_name, None, _too_late(begin)))
+    return estimates
+
+
+def _training_seconds(pipe: SinCUTPipeline, settings: SinCUTSettings) -> float:
+    """Two steps times their number: the first of a run has the R1 penalty, as every `r1_every`-th has."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(2, 3, 256, 256, generator=generator)
+    pipe.start(*pictures, settings=settings, generator=generator).step()  # chooses kernels
+    run = pipe.start(*pictures, settings=settings, generator=generator)
+    penalized, plain = run.step().seconds, run.step().seconds
+    return round(settings.num_steps * (plain + (penalized - plain) / settings.r1_every), 3)
 
 
 def estimate_many_class(checkpoint_id: str, pipe: DeepI2IPipeline) -> list[Estimate]:
@@ -105,10 +139,14 @@ def estimate_many_class(checkpoint_id: str, pipe: DeepI2IPipeline) -> list[Estim
     return estimates
 
 
-def _seconds(pipe: DeepI2IPipeline, image: Tensor, target_class: int | list[int]) -> tuple[float, DeepI2IOutput]:
+def _seconds(pipe: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     start = time.perf_counter()
-    output = pipe(image, target_class)
+    output = pipe(*arguments)
     return time.perf_counter() - start, output
+
+
+def _too_late(begin: float) -> str:
+    return f"not measured: {time.perf_counter() - begin:.0f} s of probing were over"
 
 
 def _picture() -> Tensor:

@@ -11,7 +11,10 @@ from pipelines.commands import doctor, probe
 from pipelines.hub import registry
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
+from pipelines.sincut.pipeline import SinCUTPipeline
+from pipelines.sincut.run import SinCUTRun
 from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_deepi2i, tiny_oeft
+from tests.unit.tiny_sincut import TINY, tiny_trainer
 
 REMOTE = {
     "repo_id": "timm/vgg19.tv_in1k",
@@ -150,3 +153,41 @@ def test_a_many_class_checkpoint_is_timed_for_one_class_and_for_all(entries, cap
     assert every["run"].startswith("one picture to all 7 classes in ")
     assert one["estimated_seconds"] > 0
     assert every["estimated_seconds"] > 0
+
+
+@pytest.fixture
+def tiny_presets(monkeypatch):
+    presets = {"long": {**TINY, "num_steps": 160_000, "r1_every": 4}, "short": TINY}
+    monkeypatch.setattr(probe, "SINCUT_PRESETS", presets)
+
+
+def test_an_untrained_sincut_is_estimated_with_every_preset(entries, tiny_presets, capsys):
+    SinCUTPipeline().save_pretrained(entries.parent / "pair")
+    entry = {"id": "pair", "title": "Pair", "source": {"bundled": "pair"}, "task": "single-image"}
+    entry |= {"pipeline": "SinCUTPipeline", "license": "apache-2.0", "training_data": "None."}
+    entries.write_text(json.dumps([entry]))
+    assert call("--json") == 0
+    short, long = json.loads(capsys.readouterr().out)["estimates"]
+    assert short["run"].startswith("preset short, 4 steps")
+    assert long["run"].startswith("preset long, 160000 steps")
+    assert 0 < short["estimated_seconds"] < long["estimated_seconds"]
+
+
+def test_an_estimate_of_sincut_knows_which_steps_have_the_penalty(tiny_presets, monkeypatch):
+    times = iter([9.0, 1.0, 1.0, 9.0, 5.0, 1.0])  # of each preset: kernels, with the penalty, without
+    monkeypatch.setattr(SinCUTRun, "step", lambda run: SimpleNamespace(seconds=next(times)))
+    _, long = probe.estimate_single_image("pair", SinCUTPipeline())
+    assert long.estimated_seconds == 160_000 * (1.0 + 4.0 / 4)
+
+
+def test_a_trained_sincut_is_timed():
+    (estimate,) = probe.estimate_single_image("pair", SinCUTPipeline(tiny_trainer().result()))
+    assert estimate.run == "one picture"
+    assert estimate.estimated_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.04, "0.0 s"), (119, "119.0 s"), (300, "5.0 min"), (9000, "2.5 h"), (864000, "10.0 days")]
+)
+def test_long_runs_are_said_in_long_units(seconds, words):
+    assert doctor._duration(seconds) == words
