@@ -13,9 +13,11 @@ METHODS = {
     "cut": ("CUTPipeline", "pipelines.cut.convert", "CUT, FastCUT or CycleGAN: a ResNet generator"),
     "sincut": ("SinCUTPipeline", "pipelines.sincut.convert", "SinCUT: a generator of the StyleGAN2 type"),
 }
-MANY_CLASS_METHODS = {
+NETWORK_METHODS = {
     "deepi2i": "DeepI2I: the folder of G.pth, D.pth, E1.pth and A1.pth, or a file of its StyleGAN variant",
     "biggan": "BigGAN-PyTorch: G_ema.pth or G.pth, and D.pth beside it, as a GAN that `train deepi2i --init` takes",
+    "pggan": "PGGAN as mGANprior stores it, such as pggan_bedroom256_generator.pth",
+    "stylegan": "StyleGAN as mGANprior stores it, such as stylegan_bedroom256_generator.pth",
 }
 
 
@@ -27,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
         description="Write the networks of SOURCE as a pipeline folder that from_pretrained loads. No code of a "
         "file is run; a file that does not fit is refused with a list of all that is wrong.",
     )
-    methods = {name: row[2] for name, row in METHODS.items()} | MANY_CLASS_METHODS
+    methods = {name: row[2] for name, row in METHODS.items()} | NETWORK_METHODS
     parser.add_argument(
         "method", choices=methods, help="; ".join(f"{name}: {description}" for name, description in methods.items())
     )
@@ -64,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
         UsageError: an option is not one of this method.
         ConversionError: the file cannot be converted, or the folder is taken; nothing is written.
     """
-    if args.method in MANY_CLASS_METHODS:
-        from pipelines.commands import convert_many_class
+    if args.method in NETWORK_METHODS:
+        from pipelines.commands import convert_networks
 
-        return convert_many_class.run(args)
+        return convert_networks.run(args)
     if args.classes is not None:
         raise UsageError(f"--classes is given, and networks of {args.method} have none: leave it out.")
     import pipelines

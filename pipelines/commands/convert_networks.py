@@ -1,4 +1,4 @@
-"""`python -m pipelines convert deepi2i|biggan`: checkpoints of several networks, with names for their classes."""
+"""`python -m pipelines convert deepi2i|biggan|pggan|stylegan`: GANs, and pipelines of several networks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 _UNUSED = "E1.pth and A1.pth carry linear and embed of a discriminator along, which nothing uses: they were left out."
+_LOAD = "Load a network with `from_pretrained` of its class, which the config.json in its folder names."
 _NO_NAMES = "The files hold no names of classes: give them with --classes."
 
 
@@ -50,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.hub.verify import file_sha256
 
     check_free(args.output, overwrite=args.overwrite)
-    if args.method == "biggan":
-        checkpoint = _biggan(args)
+    if args.method == "deepi2i":
+        checkpoint = _deepi2i_stylegan(args) if args.source.is_file() else _deepi2i(args)
     else:
-        checkpoint = _stylegan(args) if args.source.is_file() else _deepi2i(args)
+        checkpoint = {"biggan": _biggan, "pggan": _pggan, "stylegan": _stylegan}[args.method](args)
     if args.half:
         for name, network in checkpoint.networks.items():
             check_finite(network.half(), f"{args.source.name} ({name})")
@@ -103,7 +104,7 @@ def _biggan(args: argparse.Namespace) -> _Checkpoint:
     return _Checkpoint("BigGAN", usage, networks, files, notes, class_names=names or [])
 
 
-def _stylegan(args: argparse.Namespace) -> _Checkpoint:
+def _deepi2i_stylegan(args: argparse.Namespace) -> _Checkpoint:
     """The networks of one file of the StyleGAN variant."""
     from pipelines.conversion.report import ConversionError
     from pipelines.deepi2i.convert import FILES
@@ -113,12 +114,42 @@ def _stylegan(args: argparse.Namespace) -> _Checkpoint:
         raise ConversionError(
             f"{args.source.name} is one of {', '.join(FILES.values())}: give the folder of all four."
         )
-    if args.classes:
-        raise ConversionError("--classes is given, and the StyleGAN variant has no classes: leave it out.")
+    _check_no_classes(args, "the StyleGAN variant")
     found = vars(convert_stylegan(args.source, args.resolution))
     networks = {name: network for name, network in found.items() if network is not None}
-    usage = "Load a network with `from_pretrained` of its class, which the config.json in its folder names."
-    return _Checkpoint("StyleGAN", usage, networks, {"networks": args.source})
+    return _Checkpoint("StyleGAN", _LOAD, networks, {"networks": args.source})
+
+
+def _pggan(args: argparse.Namespace) -> _Checkpoint:
+    """A PGGAN of the layout of mGANprior, as a prior for inversion."""
+    from pipelines.conversion.files import convert_files
+    from pipelines.conversion.pggan import convert_generator
+
+    _check_no_classes(args, "a PGGAN")
+    files = {"generator": args.source}
+    return _Checkpoint("PGGAN", _LOAD, convert_files(files, {"generator": convert_generator}), files)
+
+
+def _stylegan(args: argparse.Namespace) -> _Checkpoint:
+    """A StyleGAN of the layout of mGANprior, as a prior for inversion."""
+    from pipelines.conversion.files import convert_files
+    from pipelines.conversion.stylegan import TRUNCATED_LAYERS, TRUNCATION, convert_generator
+
+    _check_no_classes(args, "a StyleGAN")
+    files = {"generator": args.source}
+    networks = convert_files(files, {"generator": convert_generator})
+    note = (
+        f"Its authors truncate: `generator(latent, truncation={TRUNCATION}, truncated_layers={TRUNCATED_LAYERS})`. "
+        "The noise of the file is part of the generator."
+    )
+    return _Checkpoint("StyleGAN", _LOAD, networks, files, [note])
+
+
+def _check_no_classes(args: argparse.Namespace, what: str) -> None:
+    from pipelines.conversion.report import ConversionError
+
+    if args.classes:
+        raise ConversionError(f"--classes is given, and {what} has no classes: leave it out.")
 
 
 def _class_names(args: argparse.Namespace, generator: Any) -> list[str] | None:
