@@ -355,19 +355,6 @@ def test_bad_arguments_are_named(pipe, kwargs, message):
         call(pipe, **kwargs)
 
 
-@pytest.fixture
-def checkpoint(pipe, tmp_path, monkeypatch):
-    """A working folder with the checkpoint `tiny`, and photos/{a,b}.png and photos/broken.png in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
-    pipe.save_pretrained("tiny")
-    Path("photos").mkdir()
-    picture(41, 27).save("photos/a.png")
-    picture(90, 61, seed=1).convert("L").save("photos/b.png")
-    Path("photos/broken.png").write_text("no image")
-    return "./tiny"
-
-
 def test_translate_a_folder_with_a_broken_file(checkpoint, capsys):
     assert main(["translate", checkpoint, "--image", "photos", "--max-pixels", "2000", "--precision", "bf16"]) == 1
     said = capsys.readouterr().out

@@ -445,19 +445,6 @@ def test_an_unknown_class_has_its_own_error(pipe):
         call(pipe, "giraffe")
 
 
-@pytest.fixture
-def checkpoint(pipe, tmp_path, monkeypatch):
-    """A working folder with the checkpoint `tiny`, and photos/{a,b}.png and photos/broken.png in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
-    pipe.save_pretrained("tiny")
-    Path("photos").mkdir()
-    picture(41, 27).save("photos/a.png")
-    picture(90, 61, seed=1).convert("L").save("photos/b.png")
-    Path("photos/broken.png").write_text("no image")
-    return "./tiny"
-
-
 def test_translate_to_one_class(checkpoint, capsys):
     words = [
         "--target-class",
