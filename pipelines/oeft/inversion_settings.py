@@ -26,7 +26,8 @@ class InversionSettings:
         perceptual_size: pictures are brought to this side for it, by nearest neighbors; None: as they are.
         drop_after: share of the steps before a hypothesis may be given up.
         drop_ratio: one whose lowest loss is above so many times that of the best is given up; 0: never.
-        decide: what chooses among the hypotheses: "frechet", the distance to the domain (OEFT sec. 3.3), or "loss".
+        decide: what chooses among the hypotheses: "frechet", the distance to the domain (OEFT sec. 3.3), or "loss"; or
+            the index in the output of the hypothesis that somebody chose, which is taken whatever its distance.
     """
 
     hypotheses: tuple[tuple[int, int], ...] = ((4, 10), (6, 20), (8, 20))
@@ -39,14 +40,17 @@ class InversionSettings:
     perceptual_size: int | None = None
     drop_after: float = 0.5
     drop_ratio: float = 1.5
-    decide: str = "frechet"
+    decide: str | int = "frechet"
 
     def __post_init__(self):
         """Refuse what no inversion can use, naming the field."""
         object.__setattr__(self, "hypotheses", _checked_hypotheses(self.hypotheses))
-        for name, choices in (("optimizer", OPTIMIZERS), ("decide", DECISIONS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"`{name}` is {getattr(self, name)!r}; accepted are {', '.join(choices)}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"`optimizer` is {self.optimizer!r}; accepted are {', '.join(OPTIMIZERS)}.")
+        by_hand = _is_number(self.decide, int) and 0 <= self.decide < len(self.hypotheses)
+        if self.decide not in DECISIONS and not by_hand:
+            accepted = f"{', '.join(DECISIONS)}, and 0 to {len(self.hypotheses) - 1} for a hypothesis"
+            raise ValueError(f"`decide` is {self.decide!r}; accepted are {accepted}.")
         if not _is_number(self.num_steps, int) or self.num_steps < 0:
             raise ValueError(f"`num_steps` is {self.num_steps!r}; it must be a whole number, 0 or more.")
         for name in ("learning_rate", "lambda_perceptual", "drop_after", "drop_ratio"):

@@ -81,6 +81,9 @@ class Refinement:
             precision=fast_precision(target.device),
         )
         self.inversion = Inversion(prior, objective, settings, generator)
+        count = len(self.inversion.hypotheses)
+        if isinstance(settings.decide, int) and settings.decide >= count:
+            raise ValueError(f"`decide` is {settings.decide}; this generator has {count} of the hypotheses.")
 
     @property
     def done(self) -> bool:
@@ -114,13 +117,17 @@ class Refinement:
         ]
 
     def choose(self, candidates: list[Candidate]) -> int:
-        """Index of the hypothesis that the settings decide for; one that was dropped is never chosen."""
+        """Index of the hypothesis that the settings decide for; one that was dropped only where they name it."""
+        if isinstance(self.settings.decide, int):
+            return self.settings.decide
         by_score = self.settings.decide == "frechet" and self.domain is not None
         left = [index for index, each in enumerate(candidates) if not each.dropped]
         return min(left, key=lambda index: candidates[index].score if by_score else candidates[index].loss)
 
     def is_foreign(self, candidate: Candidate) -> bool:
-        """Whether a picture is further from the domain than the prior's own pictures reach."""
+        """Whether a picture is further from the domain than the prior's own pictures reach, and nobody chose it."""
+        if isinstance(self.settings.decide, int):
+            return False
         return candidate.score is not None and candidate.score > self.domain.config["reach"]
 
 

@@ -11,6 +11,7 @@ from pipelines.images.formats import ReadImage, to_output
 from pipelines.images.geometry import enlarge
 from pipelines.oeft.degradations import area_to, at_least, reduced_to
 from pipelines.oeft.fine_tuning import Backbone, Descriptors, FineTuning
+from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.output import CorrespondenceLookup, OEFTOutput
 from pipelines.oeft.refinement import Candidate, Refinement, Refiner, as_batch, as_hypothesis
 from pipelines.oeft.rendering import render
@@ -68,6 +69,11 @@ class OEFTRun:
         self._refinement: Refinement | None = None
         self._refine_steps = 0 if refiner is None else refiner.num_steps
         self.num_steps = settings.num_steps + self._refine_steps
+
+    @property
+    def refine_settings(self) -> InversionSettings | None:
+        """What the refinement works with; None where there is none."""
+        return None if self._refiner is None else self._refiner.settings
 
     @property
     def best_step(self) -> int:

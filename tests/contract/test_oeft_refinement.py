@@ -76,6 +76,21 @@ def test_the_lowest_loss_decides_when_asked_to(pipe):
     assert output.chosen == [losses.index(min(losses))]
 
 
+def test_a_hypothesis_that_is_named_is_taken_whatever_its_distance(pipe):
+    strict = DomainStatistics.from_config({**pipe.domain.config, "reach": 0.0})
+    strict.load_state_dict(pipe.domain.state_dict())
+    pipe = OEFTPipeline(pipe.backbone, pipe.prior, strict, refine_settings=pipe.config["refine_settings"])
+    every = call(pipe).hypotheses[0]
+    for index, hypothesis in enumerate(every):
+        output = call(pipe, refine_settings={"decide": index})
+        assert output.chosen == [index]
+        assert np.array_equal(output.images[0], hypothesis.image)
+    with pytest.raises(ValueError, match="`decide` is 3; accepted are frechet, loss, and 0 to 2 for a hypothesis"):
+        call(pipe, refine_settings={"decide": 3})
+    with pytest.raises(ValueError, match="`decide` is 1; this generator has 1 of the hypotheses"):
+        call(pipe, refine_settings={"hypotheses": [[4, 2], [14, 2]], "decide": 1})
+
+
 def test_a_picture_from_elsewhere_is_said_so_and_the_result_is_the_warp(pipe):
     strict = DomainStatistics.from_config({**pipe.domain.config, "reach": 0.0})
     strict.load_state_dict(pipe.domain.state_dict())
