@@ -93,7 +93,7 @@ def settings_of(
     """
     if preset not in PRESETS:
         raise ValueError(f"preset is {preset!r}; it must be one of {', '.join(PRESETS)}")
-    settings = dict(PRESETS[preset])
+    settings: dict[str, Any] = dict(PRESETS[preset])
     for name, instead in (("level_weights", level_weights), ("reconstruction_weights", {})):
         numbers = settings.get(name, getattr(DeepI2IConfig, name))
         known = {**dict(zip(LEVELS, numbers, strict=True)), **instead}

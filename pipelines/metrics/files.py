@@ -35,6 +35,9 @@ def files_of_folder(folder: Path) -> list[LabeledFile]:
 def read_split(path: Path, files: Sequence[LabeledFile]) -> tuple[list[LabeledFile], list[LabeledFile]]:
     """Divide files as a training run did that wrote a split.json, see `training.datasets.write_split`.
 
+    Files from before keys were unique have `class/file` for all that share it: such pictures are on the side, or the
+    sides, that it is on.
+
     Args:
         path: the split.json.
         files: the pictures of the data folders; those that the split does not name are left out.
@@ -52,9 +55,10 @@ def read_split(path: Path, files: Sequence[LabeledFile]) -> tuple[list[LabeledFi
         raise DatasetError(
             f"split: {path} cannot be read as a split.json ({type(error).__name__}: {error})"
         ) from error
-    if missing := sorted(set.union(*sides) - {file.key for file in files}):
+    known = {file.key for file in files} | {file.short_key for file in files}
+    if missing := sorted(set.union(*sides) - known):
         raise DatasetError(f"split: {len(missing)} pictures of {path} are not in the data, the first is {missing[0]}")
-    train, held_out = ([file for file in files if file.key in side] for side in sides)
+    train, held_out = ([file for file in files if side & {file.key, file.short_key}] for side in sides)
     return train, held_out
 
 

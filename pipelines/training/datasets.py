@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -25,33 +26,47 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class LabeledFile:
-    """One picture of a class folder."""
+    """One picture of a class folder.
+
+    Attributes:
+        path: of the file.
+        class_name: its class.
+        below: end of its folder's path, where that tells it from others of the same class and file name.
+    """
 
     path: Path
     class_name: str
+    below: str = ""
 
     @property
     def key(self) -> str:
-        """`class/file`: the picture's name wherever the data folder lies."""
+        """`class/file`, the picture's name wherever the data folder lies; `class/below/file` where that is shared."""
+        return "/".join(part for part in (self.class_name, self.below, self.path.name) if part)
+
+    @property
+    def short_key(self) -> str:
+        """`class/file`, which several pictures may share."""
         return f"{self.class_name}/{self.path.name}"
 
 
 def find_labeled_images(roots: Sequence[Path], exclude: Sequence[str] = ()) -> list[LabeledFile]:
     """Every picture of folders that hold one folder per class, sorted by class and name.
 
-    Folders of the same name in several roots are one class.
+    Folders of the same name in several roots are one class; files of the same name in it get keys that differ.
 
     Args:
         roots: folders of class folders.
         exclude: shell patterns; a class folder whose name matches one is left out.
 
     Raises:
-        DatasetError: a root does not exist, or holds no class folder with pictures.
+        DatasetError: a root does not exist, is given twice, or holds no class folder with pictures.
     """
     files: list[LabeledFile] = []
-    for root in roots:
+    for number, root in enumerate(roots):
         if not root.is_dir():
             raise DatasetError(f"data: {root} is not a folder")
+        if root.resolve() in [other.resolve() for other in roots[:number]]:
+            raise DatasetError(f"data: {root} is given twice")
         before = len(files)
         for folder in sorted(path for path in root.iterdir() if path.is_dir()):
             if not any(fnmatch(folder.name, pattern) for pattern in exclude):
@@ -59,7 +74,24 @@ def find_labeled_images(roots: Sequence[Path], exclude: Sequence[str] = ()) -> l
                 files += [LabeledFile(path, folder.name) for path in pictures]
         if len(files) == before:
             raise DatasetError(f"data: {root} holds no pictures; expected {root}/<class>/<picture>.jpg")
-    return sorted(files, key=lambda file: (file.class_name, str(file.path)))
+    return _told_apart(sorted(files, key=lambda file: (file.class_name, str(file.path))))
+
+
+def _told_apart(files: Sequence[LabeledFile]) -> list[LabeledFile]:
+    """The files, with as much of the path in their keys as it takes for no two to be the same."""
+    sharing: dict[str, list[LabeledFile]] = defaultdict(list)
+    for file in files:
+        sharing[file.short_key].append(file)
+    return [replace(file, below=_below(file, sharing[file.short_key])) for file in files]
+
+
+def _below(file: LabeledFile, sharing: Sequence[LabeledFile]) -> str:
+    folders = [other.path.absolute().parent.parts for other in sharing]
+    own = file.path.absolute().parent.parts
+    depth = 0
+    while sum(other[len(other) - depth :] == own[len(own) - depth :] for other in folders) > 1:
+        depth += 1
+    return "/".join(own[len(own) - depth :])
 
 
 def split_held_out(
@@ -97,13 +129,13 @@ def split_held_out(
 
 
 def describe_files(files: Sequence[LabeledFile]) -> str:
-    """The number of files and a hash of their `class/file` names in their order, to tell two sets apart."""
+    """The number of files and a hash of their keys in their order, to tell two sets apart."""
     names = "\n".join(file.key for file in files)
     return f"{len(files)} pictures, sha256 {hashlib.sha256(names.encode()).hexdigest()}"
 
 
 def write_split(path: Path, train: Sequence[LabeledFile], held_out: Sequence[LabeledFile], seed: int) -> None:
-    """Write down which picture is on which side, as `class/file` names."""
+    """Write down which picture is on which side, by their keys."""
     content = {"seed": seed, "train": [file.key for file in train], "held_out": [file.key for file in held_out]}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=0), encoding="utf-8")

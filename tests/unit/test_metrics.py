@@ -17,7 +17,7 @@ from pipelines.metrics.per_class import mean_over_classes, over_all
 from pipelines.metrics.results import ResultsFile, result_key
 from pipelines.metrics.score import standard_error
 from pipelines.networks.vgg import VGGBackbone
-from pipelines.training.datasets import DatasetError, LabeledFile, write_split
+from pipelines.training.datasets import DatasetError, LabeledFile, find_labeled_images, write_split
 from tests.tiny import picture, seeded
 
 
@@ -254,6 +254,24 @@ def test_split_of_a_training_run(tmp_path):
     (tmp_path / "torn.json").write_text("{")
     with pytest.raises(DatasetError, match="cannot be read as a split.json"):
         read_split(tmp_path / "torn.json", files)
+
+
+def test_split_of_pictures_that_share_a_name(tmp_path):
+    for root in ("a", "b"):
+        (tmp_path / root / "cat").mkdir(parents=True)
+        for name in ("0.png", f"{root}.png"):
+            picture(8, 8).save(tmp_path / root / "cat" / name)
+    files = find_labeled_images([tmp_path / "a", tmp_path / "b"])
+    train, held_out = files[:2], files[2:]
+    assert {file.short_key for file in train} & {file.short_key for file in held_out} == {"cat/0.png"}
+    write_split(tmp_path / "split.json", train, held_out, seed=0)
+    assert read_split(tmp_path / "split.json", files) == (train, held_out)
+    old = {"train": ["cat/0.png", "cat/a.png"], "held_out": ["cat/b.png"]}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert [[file.path.name for file in side] for side in read_split(tmp_path / "old.json", files)] == [
+        ["0.png", "a.png", "0.png"],
+        ["b.png"],
+    ]
 
 
 def test_results_are_found_again_and_torn_lines_are_not(tmp_path):

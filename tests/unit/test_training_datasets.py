@@ -32,6 +32,33 @@ def test_classes_are_folders_and_patterns_leave_some_out(folder):
     assert len(files) == 20
 
 
+@pytest.fixture
+def sharing(folder, tmp_path):
+    """Four pictures that are all `cat/0.png`, two of them in a second folder."""
+    for place in ("other/data/cat", "other/data/cat/more", "data/cat/more"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "red").save(tmp_path / place / "0.png")
+    return [folder, tmp_path / "other" / "data"]
+
+
+def test_pictures_of_one_name_have_keys_of_their_own(sharing, tmp_path):
+    files = find_labeled_images(sharing)
+    keys = {str(file.path.relative_to(tmp_path)): file.key for file in files if file.short_key == "cat/0.png"}
+    assert keys == {
+        "data/cat/0.png": f"cat/{tmp_path.name}/data/cat/0.png",
+        "data/cat/more/0.png": f"cat/{tmp_path.name}/data/cat/more/0.png",
+        "other/data/cat/0.png": "cat/other/data/cat/0.png",
+        "other/data/cat/more/0.png": "cat/other/data/cat/more/0.png",
+    }
+    assert len({file.key for file in files}) == len(files)
+    assert all(file.key == file.short_key for file in files if file.short_key != "cat/0.png")
+
+
+def test_a_folder_may_be_given_once(folder):
+    with pytest.raises(DatasetError, match="data is given twice"):
+        find_labeled_images([folder, folder.parent / "data"])
+
+
 def test_missing_and_empty_folders_are_named(folder, tmp_path):
     with pytest.raises(DatasetError, match="nowhere is not a folder"):
         find_labeled_images([tmp_path / "nowhere"])
