@@ -120,10 +120,7 @@ def train(
         _check_config({**defaults, **state["config"]}, config, saved)
         step = state["step"]
         refuse_later_checkpoints(folder, step)
-        trainer.load_state_dict(state["trainer"])
-        data.load_state_dict(state["data"])
-        if accelerator.process_index < len(state["random"]):
-            set_random_state(state["random"][accelerator.process_index])
+        _restore(state, trainer, data, accelerator.process_index)
 
     def save() -> None:
         state = {
@@ -136,11 +133,13 @@ def train(
         if main:
             save_checkpoint(folder, step, state)
 
+    def is_due(every: int) -> bool:
+        return step % every == 0 or step == steps
+
     with _StopRequest() as stop, _explain_failures(folder), closing(log) if log else nullcontext():
         if log:
             log.write(step, {"event": "resume" if saved else "start", "processes": accelerator.num_processes})
-        totals: dict[str, float] = {}
-        since, started = 0, time.perf_counter()
+        averages = _Averages()
         saved_step = step if saved else -1
         stopping = False
         while step < steps and not stopping:
@@ -148,23 +147,15 @@ def train(
             batch["generator"] = step_generator(seed, step, accelerator.process_index)
             losses = trainer.step(batch)
             step += 1
-            diverged = [f"loss {name!r} became {value}" for name, value in losses.items() if not math.isfinite(value)]
-            reports = gather_object([(diverged, stop.requested)])  # all processes fail or leave together
-            if reasons := sum((found for found, _ in reports), []):
-                raise TrainingError(f"{reasons[0]} at step {step}; try a lower learning rate")
-            stopping = any(requested for _, requested in reports)
-            totals |= {name: totals.get(name, 0.0) + value for name, value in losses.items()}
-            since += 1
-
-            if log and (step % log_every == 0 or step == steps):
-                seconds = (time.perf_counter() - started) / since
-                log.write(step, {**{k: v / since for k, v in totals.items()}, "seconds_per_step": seconds})
-                totals, since, started = {}, 0, time.perf_counter()
-            if log and evaluate and (step % evaluate_every == 0 or step == steps):
+            stopping = _agree(losses, stop.requested, step)
+            averages.add(losses)
+            if log and is_due(log_every):
+                log.write(step, averages.take())
+            if log and evaluate and is_due(evaluate_every):
                 log.write(step, evaluate())
-            if log and (step % preview_every == 0 or step == steps):
+            if log and is_due(preview_every):
                 log.preview(step, trainer.preview(batch))
-            if step % checkpoint_every == 0 or step == steps:
+            if is_due(checkpoint_every):
                 save()
                 saved_step = step
         if saved_step != step:
@@ -172,6 +163,43 @@ def train(
         if log:
             log.write(step, {"event": "finished" if step >= steps else "interrupted"})
     return step
+
+
+def _restore(state: dict[str, Any], trainer: Trainer, data: Data, process: int) -> None:
+    trainer.load_state_dict(state["trainer"])
+    data.load_state_dict(state["data"])
+    if process < len(state["random"]):
+        set_random_state(state["random"][process])
+
+
+def _agree(losses: dict[str, float], requested: bool, step: int) -> bool:
+    """Whether any process was asked to stop: all of them leave together, and fail together when one diverges."""
+    diverged = [f"loss {name!r} became {value}" for name, value in losses.items() if not math.isfinite(value)]
+    reports = gather_object([(diverged, requested)])
+    if reasons := sum((found for found, _ in reports), []):
+        raise TrainingError(f"{reasons[0]} at step {step}; try a lower learning rate")
+    return any(requested for _, requested in reports)
+
+
+class _Averages:
+    """Mean losses, and seconds a step, since they were last taken."""
+
+    def __init__(self):
+        self._begin()
+
+    def _begin(self) -> None:
+        self.totals: dict[str, float] = {}
+        self.count, self.started = 0, time.perf_counter()
+
+    def add(self, losses: dict[str, float]) -> None:
+        self.totals |= {name: self.totals.get(name, 0.0) + value for name, value in losses.items()}
+        self.count += 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in self.totals.items()}
+        means["seconds_per_step"] = (time.perf_counter() - self.started) / self.count
+        self._begin()
+        return means
 
 
 def step_generator(seed: int, step: int, process: int) -> torch.Generator:
