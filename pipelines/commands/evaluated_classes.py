@@ -84,7 +84,16 @@ class ClassSets:
         self.details: dict[str, Any] = {}
 
     def real(self) -> Sets:
-        """Features of the held-out pictures."""
+        """Features of the held-out pictures.
+
+        Raises:
+            MetricError: those of a class are all broken.
+        """
+        for name in self.classes:
+            if name not in self._real:
+                raise MetricError(
+                    f"class {name!r}: not one of its held-out pictures can be read; --exclude leaves it out"
+                )
         return {name: self._real[name] for name in self.classes}
 
     def systems(self) -> list[System]:
@@ -99,7 +108,9 @@ class ClassSets:
         }
         ends = (
             f"{len(self.drawn)} held-out pictures of the other classes against the held-out pictures of each of "
-            f"{len(self.classes)} classes, center squares at {self.resolution} px."
+            f"{len(self.classes)} classes, center squares at {self.resolution} px. An input stands in the sets of all "
+            "classes but its own, and over all classes as often; intervals take pictures and classes as independent, "
+            "which makes them too narrow."
         )
         systems = [System("input", self._untouched, f"untouched, {ends}", conditions=conditions)]
         if self.train:

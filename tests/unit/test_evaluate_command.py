@@ -215,6 +215,28 @@ def test_data_that_cannot_be_used(fake, classes, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ("012", "class 'bee': not one of its held-out pictures can be read; --exclude leaves it out"),
+        ("345", "class 'bee': there is no training picture that can be read"),
+    ],
+)
+def test_a_class_of_broken_pictures_is_named(fake, classes, tmp_path, capsys, broken, sentence):
+    for stem in broken:
+        (classes / "bee" / f"{stem}.png").write_bytes(b"x")
+    words = ["fake", "--data", classes, "--split", tmp_path / "split.json", "--metrics", "mkid"]
+    assert evaluate(tmp_path, *words) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_result_says_that_inputs_are_shared(fake, classes, tmp_path):
+    assert evaluate(tmp_path, "fake", "--data", classes, "--metrics", "fid", "mfid") == 0
+    for line in results(tmp_path):
+        assert "An input stands in the sets of all classes but its own" in line["protocol"]
+        assert "intervals take pictures and classes as independent" in line["protocol"]
+
+
 def test_the_command_offers_every_metric():
     assert set(evaluate_command.METRICS) == set(evaluation.METRICS)
     assert evaluate_command.PER_CLASS == evaluation.PER_CLASS
