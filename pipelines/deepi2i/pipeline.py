@@ -135,22 +135,10 @@ class DeepI2IPipeline(TranslationPipeline):
         images = read_images(image)
         squares = [find_square(source, crop) for source in images]
 
-        network = self._working_copy("generator", arguments)
         latents = self._draw(num_images_per_class, generator).repeat(len(wanted), 1)  # [N, latent_dim]
-        embeddings = network.embedding(torch.tensor(class_ids, device=network.device))  # [N, embedding_dim]
-        num_steps = len(images) * math.ceil(len(class_ids) / arguments["batch_size"])
-        results, made_ids, notes = [], [], []
-        with self.progress_bar(total=num_steps) as progress:
-            batches = self._batches(images, squares, latents, embeddings, arguments)
-            for step, (index, first, pixels) in enumerate(batches):
-                ids = class_ids[first : first + len(pixels)]
-                results.extend(to_output(pixels, output_type))
-                made_ids += ids
-                notes += [_notes(images[index], squares[index], arguments)] * len(ids)
-                progress.update()
-                tensors = {"images": pixels, "class_ids": torch.tensor(ids)}
-                if call_step_callback(callback_on_step_end, self, step, num_steps, tensors):
-                    break
+        results, made_ids, notes = self._translate(
+            images, squares, class_ids, latents, arguments, output_type, callback_on_step_end
+        )
         self.maybe_free_model_hooks()
         output = DeepI2IOutput(
             images=join(results, output_type),
@@ -238,6 +226,34 @@ class DeepI2IPipeline(TranslationPipeline):
         self.maybe_free_model_hooks()
         own = {"start_class": names[ends[0]], "end_class": names[ends[1]], "num_frames": num_frames, "seeds": seeds}
         return DeepI2IAnimation(frames, _notes(source, square, arguments), {**own, **arguments})
+
+    def _translate(
+        self,
+        images: list[ReadImage],
+        squares: list[Square],
+        class_ids: list[int],
+        latents: Tensor,
+        arguments: Mapping[str, Any],
+        output_type: str,
+        callback: StepCallback | None,
+    ) -> tuple[list, list[int], list[tuple[str, ...]]]:
+        """Results, their classes and notes; every picture goes into all classes, with (N, latent_dim) latents."""
+        network = self._working_copy("generator", arguments)
+        embeddings = network.embedding(torch.tensor(class_ids, device=network.device))  # [N, embedding_dim]
+        num_steps = len(images) * math.ceil(len(class_ids) / arguments["batch_size"])
+        results, made_ids, notes = [], [], []
+        with self.progress_bar(total=num_steps) as progress:
+            batches = self._batches(images, squares, latents, embeddings, arguments)
+            for step, (index, first, pixels) in enumerate(batches):
+                ids = class_ids[first : first + len(pixels)]
+                results.extend(to_output(pixels, output_type))
+                made_ids += ids
+                notes += [_notes(images[index], squares[index], arguments)] * len(ids)
+                progress.update()
+                tensors = {"images": pixels, "class_ids": torch.tensor(ids)}
+                if call_step_callback(callback, self, step, num_steps, tensors):
+                    break
+        return results, made_ids, notes
 
     def _batches(
         self, images: list[ReadImage], squares: list[Square], latents: Tensor, embeddings: Tensor, arguments: Mapping
