@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pipelines.commands import UsageError, convert, doctor, evaluate, pin, publish, train, translate
+from pipelines.commands import UsageError, add_prior, convert, doctor, evaluate, pin, publish, train, translate
 from pipelines.hub.allocator import tune_allocator
 
 COMMANDS = {
@@ -12,6 +12,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "convert": convert,
+    "add-prior": add_prior,
     "pin": pin,
     "publish": publish,
     "doctor": doctor,
