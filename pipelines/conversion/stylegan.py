@@ -2,8 +2,8 @@
 
 What the layout has and our network does not is multiplied into the weights: the slower learning rate of the mapping,
 layers to styles and RGB that are scaled for no activation, style scales that are stored less one, the bias of the
-constant. Only the place of the bias at an upsampling is an option of the network, because a blurred bias differs at
-the borders.
+constant. The place of the bias at an upsampling is an option of the network, because a blurred bias differs at the
+borders, and no weights make up for that.
 """
 
 from __future__ import annotations

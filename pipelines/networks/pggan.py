@@ -76,8 +76,8 @@ class PGGANGenerator(ModelMixin, ConfigMixin):
         """
         if layer == 0:
             return self.config["latent_dim"], 1
-        conv: ScaledConv2d = self.layers[layer - 1].conv
-        return len(conv.bias), RESOLUTIONS[(layer - 1) // 2]
+        step = (layer - 1) // 2
+        return (self.config["widths"] or WIDTHS)[step], RESOLUTIONS[step]
 
     def forward(self, latent: Tensor) -> Tensor:
         """Pictures of latents.
