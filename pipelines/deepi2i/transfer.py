@@ -103,8 +103,8 @@ def read_level_weights(folder: Path) -> dict[int, float]:
         TrainingError: the pipeline's model_index.json is not JSON.
     """
     index = folder / "model_index.json"
-    weights = read_json(index).get("level_weights", {}) if index.is_file() else {}
-    return {int(level): weights[level] for level in sorted(weights, key=int, reverse=True)}
+    weights = read_json(index).get("level_weights") if index.is_file() else None
+    return {int(level): weights[level] for level in sorted(weights or {}, key=int, reverse=True)}
 
 
 def read_pretrained(folder: Path) -> PretrainedGAN:
