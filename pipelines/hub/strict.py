@@ -118,9 +118,9 @@ def _known_class(folder: Path, name: str, value: Any, pipeline_class: Any) -> An
 
 
 def _absent(folder: Path, name: str) -> CheckpointError:
-    entry = find_bundled(folder)
-    is_shared = entry is not None and name in entry.source.get("shared", {})
-    by_id = f"load it by its id, {entry.id!r}, or " if is_shared else ""
+    entry, by_id = find_bundled(folder), ""
+    if entry is not None and name in entry.source.get("shared", {}):
+        by_id = f"load it by its id, {entry.id!r}, or "
     return CheckpointError(f"{folder} has no folder {name!r}: {by_id}give `{name}`.")
 
 
