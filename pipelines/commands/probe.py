@@ -110,9 +110,9 @@ def estimate_single_image(checkpoint_id: str, pipe: SinCUTPipeline, limit: float
 def _training_seconds(pipe: SinCUTPipeline, settings: SinCUTSettings) -> float:
     """Two steps times their number: the first of a run has the R1 penalty, as every `r1_every`-th has."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.rand(2, 3, 256, 256, generator=generator)
-    pipe.start(*pictures, settings=settings, generator=generator).step()  # chooses kernels
-    run = pipe.start(*pictures, settings=settings, generator=generator)
+    image, exemplar = torch.rand(2, 3, 256, 256, generator=generator)
+    pipe.start(image, exemplar, settings=settings, generator=generator).step()  # chooses kernels
+    run = pipe.start(image, exemplar, settings=settings, generator=generator)
     penalized, plain = run.step().seconds, run.step().seconds
     return round(settings.num_steps * (plain + (penalized - plain) / settings.r1_every), 3)
 
