@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -18,6 +18,7 @@ from pipelines.base import DivergedError
 from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.priors import Prior
 
+PIXELS_AT_ONCE = 2**20  # of the pictures of one pass: 256 of 64 pixels on a side, one of 1024
 Objective = Callable[[Tensor], Tensor]  # pictures (H, 3, R, R) in [-1, 1] to a loss of each, (H,)
 
 
@@ -138,16 +139,21 @@ class Inversion:
         indices = [index for index, each in enumerate(self.hypotheses) if not each.dropped]
         losses: dict[int, float] = {}
         with torch.enable_grad(), torch.autocast(self.prior.generator.device.type, enabled=False):
-            for _, group in groupby(sorted(indices, key=self._layer), key=self._layer):
-                losses |= self._update(list(group))
+            for batch in self._batches(indices):
+                losses |= self._update(batch)
         self.steps_done += 1
         self._drop_what_is_behind()
         if all(each.dropped for each in self.hypotheses):
             raise DivergedError(f"No loss is finite any more after {self.steps_done} steps of inversion.")
         return InversionStep(self.steps_done, self.num_steps, losses, time.perf_counter() - started)
 
-    def _layer(self, index: int) -> int:
-        return self.hypotheses[index].layer
+    def _batches(self, indices: list[int]) -> Iterator[list[int]]:
+        """Hypotheses that share a pass: those of one composing layer, as many as memory allows."""
+        at_once = max(1, PIXELS_AT_ONCE // self.prior.resolution**2)
+        by_layer = sorted(indices, key=lambda index: self.hypotheses[index].layer)
+        for _, group in groupby(by_layer, key=lambda index: self.hypotheses[index].layer):
+            members = list(group)
+            yield from (members[first : first + at_once] for first in range(0, len(members), at_once))
 
     def _begin(self, layer: int, count: int) -> Code:
         """Codes from the latents' distribution; every channel of every code counts the same."""

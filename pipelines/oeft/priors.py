@@ -17,7 +17,7 @@ from pipelines.networks.split import START
 from pipelines.networks.stylegan import StyleGANGenerator
 
 SPACES = ("z", "w", "w+")
-TRUNCATION = 0.7  # of the first styles; StyleGAN appendix B
+TRUNCATION = 0.7, 8  # of the first codes: by how much, and in how many layers; StyleGAN appendix B
 GENERATORS: dict[str, type] = {cls.__name__: cls for cls in (BigGANGenerator, PGGANGenerator, StyleGANGenerator)}
 
 
@@ -137,7 +137,7 @@ class StyleGANPrior:
         if self.space == "z":
             return latents
         with torch.no_grad():
-            styles = self.generator.style(latents.to(self.generator.constant), TRUNCATION).float()
+            styles = self.generator.style(latents.to(self.generator.constant), *TRUNCATION).float()
         return styles.contiguous() if self.space == "w+" else styles[:, 0].contiguous()
 
     def head(self, codes: Tensor, layer: int) -> Tensor:

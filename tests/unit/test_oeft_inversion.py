@@ -101,6 +101,21 @@ def test_hypotheses_side_by_side_are_those_alone(kind, optimizer):
         torch.testing.assert_close(alone.hypotheses[0].image, joint.image, rtol=1e-4, atol=1e-4)
 
 
+def test_where_memory_is_short_hypotheses_take_turns_with_the_same_result(monkeypatch):
+    prior, pairs = tiny_prior("pggan"), ((4, 2), (4, 3), (4, 2), (6, 2))
+    together, _ = run(prior, hypotheses=pairs)
+    monkeypatch.setattr("pipelines.oeft.inversion.PIXELS_AT_ONCE", 2 * 32**2)
+    passes = []
+    monkeypatch.setattr(
+        "pipelines.oeft.inversion.compose",
+        lambda prior, group, divide: passes.append(len(group)) or compose(prior, group, divide),
+    )
+    in_turns, _ = run(prior, hypotheses=pairs)
+    assert passes[:3] == [2, 1, 1]
+    for one, other in zip(together.hypotheses, in_turns.hypotheses, strict=True):
+        torch.testing.assert_close(one.image, other.image, rtol=1e-4, atol=1e-4)
+
+
 def test_same_seed_same_codes_and_the_global_state_stays():
     prior = tiny_prior("biggan")
     state = torch.get_rng_state()
