@@ -1,9 +1,7 @@
 """What is made of a photo in many classes: PNGs, a contact sheet, an archive, a sentence and details for scripts."""
 
-import html
 import re
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +116,3 @@ class Results:
 def square(image: Image.Image) -> Image.Image:
     """The middle of a photo, as it is translated."""
     return ImageOps.fit(image, (SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
-
-
-def notes_as_html(notes: Sequence[str]) -> str:
-    """Sentences as a list."""
-    return f"<ul class='notes'>{''.join(f'<li>{html.escape(note)}</li>' for note in notes)}</ul>"

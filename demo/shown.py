@@ -28,7 +28,7 @@ def as_file(picture: Image.Image | bytes, png: bool = False, folder: str = "show
 
     Args:
         picture: RGB; or the JPEG itself.
-        png: keep every pixel; for small pictures.
+        png: keep every pixel.
         folder: inside gradio's cache.
     """
     data = picture if isinstance(picture, bytes) else _to_png(picture) if png else to_jpeg(picture)
@@ -39,6 +39,18 @@ def as_file(picture: Image.Image | bytes, png: bool = False, folder: str = "show
     except FileNotFoundError:
         _write(path, data)
     return str(path)
+
+
+def keep(picture: Image.Image, component: gr.components.Component) -> str:
+    """Return the path of a picture's file, every pixel of it, for a picture that may be asked for later.
+
+    Args:
+        picture: RGB.
+        component: gradio deletes the file as if this had shown it.
+    """
+    path = as_file(picture, png=True)
+    component.temp_files.add(path)
+    return path
 
 
 class Previews:
@@ -68,7 +80,7 @@ class Previews:
 
 def _to_png(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    picture.save(stream, "PNG", compress_level=1)  # quick; nobody downloads this file
     return stream.getvalue()
 
 

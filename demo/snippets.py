@@ -1,5 +1,6 @@
 """Code that repeats a run."""
 
+import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ output = pipe(
     "{image}",
     exemplar="{exemplar}",
     preset="{preset}",
-    num_steps={num_steps},{settings}
+    num_steps={num_steps},{settings}{refining}
     generator=torch.Generator().manual_seed({seed}),
 )
 output.images[0].save("{output}")
@@ -31,18 +32,23 @@ picture, details = client.predict(
     preset="{preset}",
     num_steps={num_steps},
     seed={seed},
-    augment={augment},
+    augment={augment},{client_refining}
     api_name="/translate_exemplar",
 )
-place = client.predict(x=100, y=100, api_name="/correspondence")
+{choosing}place = client.predict(x=100, y=100, api_name="/correspondence")
 """
 
 _COMMAND = """\
 python -m pipelines translate {checkpoint} \\
     --image "{image}" --exemplar "{exemplar}" \\
-    --preset {preset} --num-steps {num_steps} --seed {seed}{option} \\
+    --preset {preset} --num-steps {num_steps} --seed {seed}{option}{refining_options} \\
     --output "{output}"
 """
+
+
+_CHOOSING = 'picture, details = client.predict(hypothesis={chosen}, api_name="/choose_hypothesis")\n'
+
+_REFINING = ("refine", "num_refine_steps", "refine_settings")  # arguments of the pipeline's call
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,9 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
         address: where the app is reached, when it is not a Space.
     """
     augment = record["arguments"].get("settings", {}).get("augment", True)
+    refining = {name: record["arguments"][name] for name in _REFINING if name in record["arguments"]}
+    for_client = {name: value for name, value in refining.items() if name != "refine_settings"}
+    chosen = refining.get("refine_settings", {}).get("decide")
     values = {
         "checkpoint": record["checkpoint"],
         "preset": record["arguments"]["preset"],
@@ -74,9 +83,27 @@ def snippets_for(record: dict[str, Any], output: str, address: str) -> Snippets:
         "augment": augment,
         "settings": "" if augment else '\n    settings={"augment": False},',
         "option": "" if augment else " --set augment=false",
+        "refining": _lines(refining),
+        "client_refining": _lines(for_client),
+        "choosing": "" if chosen is None else _CHOOSING.format(chosen=chosen),
+        "refining_options": _options(refining),
         "address": os.environ.get("SPACE_ID") or address,
     }
     return Snippets(_PYTHON.format(**values), _COMMAND.format(**values), _CLIENT.format(**values))
+
+
+def _lines(arguments: dict[str, Any]) -> str:
+    """Arguments of a call in Python, each on a line of its own."""
+    return "".join(f"\n    {name}={value!r}," for name, value in arguments.items())
+
+
+def _options(refining: dict[str, Any]) -> str:
+    """Arguments of refinement as options of the command line."""
+    if refining.get("refine") is False:
+        return " --no-refine"
+    steps = f" --num-refine-steps {refining['num_refine_steps']}" if "num_refine_steps" in refining else ""
+    settings = [f"{name}={json.dumps(value)}" for name, value in refining.get("refine_settings", {}).items()]
+    return steps + (f" --set-refine {' '.join(settings)}" if settings else "")
 
 
 def quoted(name: str) -> str:

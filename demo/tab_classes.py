@@ -13,7 +13,7 @@ from demo.classes_asked import look_of
 from demo.classes_endpoints import ClassesEndpoints
 from demo.classes_layout import HINT, LEVELS, ClassesLayout, choices_of
 from demo.classes_model import PIPELINE, ClassModel, in_words, own_model, usable_models
-from demo.classes_result import Preview, Results, notes_as_html, square
+from demo.classes_result import Preview, Results, square
 from demo.classes_run import Batch, Look
 from demo.classes_snippets import animation_snippets, snippets_for
 from demo.classes_work import ClassesWork
@@ -30,7 +30,7 @@ from demo.shown import as_file
 from demo.snippets import Snippets
 from demo.theme import show_result
 from demo.upload import tell_notes
-from demo.widgets import count_in_words, duration_in_words, progress_line
+from demo.widgets import count_in_words, duration_in_words, notes_as_html, progress_line
 from pipelines.deepi2i.class_names import ALL
 
 

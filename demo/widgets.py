@@ -1,6 +1,7 @@
 """Words, lines and components that more than one tab shows."""
 
 import html
+from collections.abc import Sequence
 
 import gradio as gr
 
@@ -28,6 +29,11 @@ def duration_in_words(seconds: float) -> str:
 def count_in_words(count: int, noun: str, plural: str | None = None) -> str:
     """Return "1 step" or "12 steps"; `plural` is for what does not just get an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
+
+
+def notes_as_html(notes: Sequence[str]) -> str:
+    """Sentences as a list, for a `gr.HTML`."""
+    return f"<ul class='notes'>{''.join(f'<li>{html.escape(note)}</li>' for note in notes)}</ul>"
 
 
 def before_after(label: str, elem_id: str) -> gr.ImageSlider:

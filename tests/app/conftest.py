@@ -19,6 +19,7 @@ from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft import settings as oeft_settings
 from pipelines.sincut import settings as sincut_settings
 from tests.app.tiny_classes import save_classes
+from tests.app.tiny_refining import save_refining
 from tests.app.tiny_unpaired import save_unpaired
 from tests.app.visit import Visit
 
@@ -39,6 +40,8 @@ def app_environment(tmp_path_factory):
         torch.manual_seed(0)
         backbone = VGGBackbone(blocks=((8,), (8,), (16,)), taps=("relu2_1", "relu3_1"))
     OEFTPipeline(backbone=backbone).save_pretrained(folder / "tiny")
+    save_refining(folder / "tiny-refining")
+    save_refining(folder / "tiny-foreign", reach=0.0)
     SinCUTPipeline().save_pretrained(folder / "sincut")
     entry = {
         "id": "oeft-starter",
@@ -49,6 +52,8 @@ def app_environment(tmp_path_factory):
         "license": "apache-2.0",
         "training_data": "Nothing.",
     }
+    refining = {**entry, "id": "oeft-refining", "title": "With a GAN", "source": {"bundled": "tiny-refining"}}
+    foreign = {**refining, "id": "oeft-foreign", "title": "With another GAN", "source": {"bundled": "tiny-foreign"}}
     untrained = {
         **entry,
         "id": "sincut",
@@ -57,7 +62,7 @@ def app_environment(tmp_path_factory):
         "pipeline": "SinCUTPipeline",
         "source": {"bundled": "sincut"},
     }
-    entries = [entry, untrained, *save_unpaired(folder, entry), *save_classes(folder, entry)]
+    entries = [entry, refining, foreign, untrained, *save_unpaired(folder, entry), *save_classes(folder, entry)]
     (folder / "checkpoints.json").write_text(json.dumps(entries))
     presets = {
         "paper": oeft_settings.OEFTSettings(num_steps=200, **TINY),

@@ -31,6 +31,7 @@ def test_public_names_and_arguments(client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {
         "/translate_exemplar",
+        "/choose_hypothesis",
         "/stop_exemplar",
         "/correspondence",
         "/translate_single",
@@ -44,7 +45,8 @@ def test_public_names_and_arguments(client):
         "/stop_classes",
     }
     names = [parameter["parameter_name"] for parameter in endpoints["/translate_exemplar"]["parameters"]]
-    assert names == ["image", "exemplar", "checkpoint", "preset", "num_steps", "seed", "augment"]
+    given = ["image", "exemplar", "checkpoint", "preset", "num_steps", "seed", "augment"]
+    assert names == [*given, "refine", "num_refine_steps"]
 
 
 def test_translation_is_saved_with_its_record_and_can_be_asked(client, pictures):

@@ -129,13 +129,18 @@ def flat(value) -> list:
     return [] if value is None else list(value) if isinstance(value, tuple) else [value]
 
 
-def test_exemplar_shows_files(app_environment, pictures):
+@pytest.mark.parametrize("checkpoint", ["oeft-starter", "oeft-refining"])
+def test_exemplar_shows_files(app_environment, pictures, checkpoint):
     tab, request = build(ExemplarTab)
     files = str(pictures["source"]), str(pictures["exemplar"])
-    *previews, result = tab._run(*files, "oeft-starter", "fast", 3, 1, True, False, request)
+    *previews, result = tab._run(*files, checkpoint, "fast", 3, 1, True, True, 3, False, request)
     check(*previews)
     check(result)
     check(tab._example(0, request))
+    if checkpoint == "oeft-refining":
+        check({tab.hypotheses: result[tab.hypotheses]})
+        click = gr.SelectData(None, {"index": 0, "value": None})
+        check(*tab._overrule(result[tab.choices], result[tab.answered], request, click))
     place = gr.SelectData(None, {"index": (5, 5), "value": None})
     assert all(Path(path).is_file() for path in tab._point(result[tab.answered], place)[:2])
 
