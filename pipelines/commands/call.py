@@ -52,13 +52,22 @@ def load(checkpoint: str, device: str | None, revision: str | None = None) -> Tr
         CheckpointError: the checkpoint cannot be fetched, verified or loaded.
         RegistryError: there is no such checkpoint id, or the registry is broken.
     """
-    try:
-        place = pick_device() if device is None else _device(device)
-    except ValueError as error:  # what TRANSLATION_HUB_DEVICE names is not here
-        raise UsageError(str(error)) from error
+    here = place(device)
     pipe = load_pipeline(checkpoint) if revision is None else load_pipeline(checkpoint, revision=revision)
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(place)
+    return pipe.to(here)
+
+
+def place(device: str | None) -> torch.device:
+    """The device of a name as torch spells it; None takes the best one here.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    try:
+        return pick_device() if device is None else _device(device)
+    except ValueError as error:  # what TRANSLATION_HUB_DEVICE names is not here
+        raise UsageError(str(error)) from error
 
 
 def parameters(pipe: TranslationPipeline) -> dict[str, inspect.Parameter]:

@@ -38,13 +38,18 @@ def add_parser(subparsers) -> None:
         "--extractor",
         default="oeft-starter",
         metavar="CHECKPOINT",
-        help="whose backbone makes the features (default: oeft-starter, in the repository)",
+        help="whose backbone makes the features (default: oeft-starter, in the repository); or inception:FILE, "
+        "weights of Inception-v3 (safetensors or .pth), of which only pytorch-fid's file gives the FID of papers; or "
+        "inception:timm/inception_v3.tv_in1k[@COMMIT], or tf_in1k, from the Hub",
     )
-    parser.add_argument("--tap", metavar="NAME", help="layer of the backbone (default: its deepest)")
-    parser.add_argument("--resize", default="clean", choices=("clean", "none"), help="antialiased, or not at all")
+    parser.add_argument("--tap", metavar="NAME", help="layer of the network (default: its deepest)")
     parser.add_argument(
-        "--size", type=int, default=128, metavar="N", help="pixels that clean resizes to (default: 128)"
+        "--resize",
+        choices=("clean", "pytorch-fid", "none"),
+        help="antialiased, bilinear without antialiasing as pytorch-fid, or not at all (default: clean; of inception "
+        "pytorch-fid)",
     )
+    parser.add_argument("--size", type=int, metavar="N", help="pixels to resize to (default: 128; of inception 299)")
     parser.add_argument(
         "--resolution",
         type=int,
@@ -72,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
         DatasetError: a folder or the split cannot be used.
     """
     _check(args)
+    from pipelines.commands.extractor import load_extractor
     from pipelines.metrics.evaluation import evaluate
     from pipelines.metrics.results import ResultsFile
 
-    extractor = _load_extractor(args)
+    extractor = load_extractor(args)
     sets = _folders(args, extractor) if args.generated else _of_checkpoint(args, extractor)
     results = evaluate(sets.real, sets.systems(), args.metrics, extractor, args.seed, ResultsFile(args.output))
     for result in results:
@@ -93,26 +99,6 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
-
-
-def _load_extractor(args: argparse.Namespace) -> FeatureExtractor:
-    from pipelines.commands import call
-    from pipelines.metrics.features import FeatureExtractor
-
-    pipe: Any = call.load(args.extractor, args.device)
-    if "backbone" not in pipe.components:
-        raise UsageError(f"--extractor {args.extractor} has no backbone; oeft-starter has one.")
-    network = pipe.backbone.float().eval()
-    hashes = {path: value for path, value in pipe.source_record["sha256"].items() if path.startswith("backbone/")}
-    return FeatureExtractor(
-        network,
-        args.extractor,
-        hashes,
-        tap=args.tap,
-        resize=args.resize,
-        size=args.size,
-        batch_size=args.batch_size,
-    )
 
 
 def _folders(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:

@@ -23,6 +23,7 @@ METRICS: dict[str, Callable[[Sets, Sets, int], Score]] = {
     "mkid": partial(mean_over_classes, kid_score),
 }
 PER_CLASS = ("mfid", "mkid")
+PUBLISHED = ("fid", "mfid")  # what papers measure with pytorch-fid
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def evaluate(
                     "details": system.details,
                     "versions": {**library_versions(), "torchvision": installed_version("torchvision")},
                     "protocol": _protocol(metric, system, extractor),
+                    "published": _published(metric, extractor),
                     "seconds": round(time.perf_counter() - start, 1),
                 }
                 results.append(result)
@@ -130,9 +132,19 @@ def _total(sets: Sets) -> int:
     return sum(len(features) for features in sets.values())
 
 
+def _published(metric: str, extractor: FeatureExtractor) -> dict[str, Any]:
+    """Whether a paper's figure may stand beside the value, and why."""
+    if metric not in PUBLISHED:
+        return {"comparable": False, "why": f"Papers do not measure {metric} in this way."}
+    if not extractor.published:
+        return {"comparable": False, "why": "Papers use another extractor: Inception as pytorch-fid reads it."}
+    why = "Extractor and resizing are pytorch-fid's; a paper's pictures, their size and their number must be the same."
+    return {"comparable": True, "why": why}
+
+
 def _protocol(metric: str, system: System, extractor: FeatureExtractor) -> str:
     over = ", mean over classes" if metric in PER_CLASS else ""
-    size = f" to {extractor.size} px" if extractor.resize == "clean" else ""
+    size = f" to {extractor.size} px" if extractor.resize != "none" else ""
     return (
         f"{metric.lstrip('m').upper()}{over}, on {extractor.name} {extractor.tap} averaged over the picture, resize "
         f"{extractor.resize}{size}; {system.protocol} Scores of other extractors cannot be compared with it."

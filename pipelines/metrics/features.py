@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from pipelines.images.formats import ImageError, read_image
 
-RESIZE_MODES = ("clean", "none")
+RESIZE_MODES = ("clean", "pytorch-fid", "none")
+
+
+PYTORCH_FID_SIZE = 299  # pixels
 
 
 class MetricError(ValueError):
@@ -31,9 +34,11 @@ class FeatureExtractor:
         sha256: of its weight files, by path.
         tap: the layer that is read; None for the deepest.
         resize: "clean": antialiased bicubic to a square of `size` pixels without rounding to 8 bits between, as
-            clean-fid does (Parmar et al., arXiv 2104.11222); the aspect is lost. "none": pictures as they are.
-        size: pixels; used by "clean".
+            clean-fid does (Parmar et al., arXiv 2104.11222); the aspect is lost. "pytorch-fid": bilinear without
+            antialiasing to such a square, which papers' FIDs are measured with. "none": pictures as they are.
+        size: pixels; not used by "none".
         batch_size: pictures at once; with "none" only neighbors of one size share a batch.
+        published: whether network and weights are those of published figures.
 
     Raises:
         MetricError: an argument has a value that is not accepted.
@@ -49,6 +54,7 @@ class FeatureExtractor:
         resize: str = "clean",
         size: int = 128,
         batch_size: int = 32,
+        published: bool = False,
     ):
         layers: Any = network.layers
         if tap is not None and tap not in layers:
@@ -60,11 +66,18 @@ class FeatureExtractor:
                 raise MetricError(f"{label} is {value}; it must be at least 1")
         self.network, self.name, self.sha256 = network, name, dict(sha256)
         self.tap, self.resize, self.size, self.batch_size = tap or layers[-1], resize, size, batch_size
+        self._published = published
+
+    @property
+    def published(self) -> bool:
+        """Whether features are those of published figures: network, weights, layer and resizing all are."""
+        convention = (self.network.layers[-1], "pytorch-fid", PYTORCH_FID_SIZE)  # type: ignore[index]
+        return self._published and (self.tap, self.resize, self.size) == convention
 
     @property
     def record(self) -> dict[str, Any]:
         """What decides about a feature: stands in every result."""
-        size = self.size if self.resize == "clean" else None
+        size = None if self.resize == "none" else self.size
         return {
             "id": self.name,
             "tap": self.tap,
@@ -130,7 +143,13 @@ class FeatureExtractor:
         return dict(zip(good, features, strict=True))
 
     def _resized(self, image: Tensor) -> Tensor:
-        return image if self.resize == "none" else resize_clean(image, self.size)
+        if self.resize != "none":
+            image = (resize_clean if self.resize == "clean" else resize_bilinear)(image, self.size)
+        least = getattr(self.network, "min_size", 1)
+        if min(image.shape[1:]) < least:
+            height, width = image.shape[1:]
+            raise MetricError(f"a picture has {width} x {height} pixels; {self.name} needs {least} on both sides")
+        return image
 
     def _features(self, batch: Tensor) -> Tensor:
         weight = next(self.network.parameters())
@@ -149,6 +168,16 @@ def resize_clean(image: Tensor, size: int) -> Tensor:
         return image
     resized = F.interpolate(image[None], (size, size), mode="bicubic", align_corners=False, antialias=True)
     return resized[0].clamp(-1, 1)
+
+
+def resize_bilinear(image: Tensor, size: int) -> Tensor:
+    """Bilinear resampling in floating point without antialiasing, as pytorch-fid's: what shrinks much aliases.
+
+    Args:
+        image: (3, H, W) fp32 in [-1, 1].
+        size: pixels of both sides of the result.
+    """
+    return F.interpolate(image[None], (size, size), mode="bilinear", align_corners=False)[0]
 
 
 def center_square(image: Tensor, size: int | None) -> Tensor:

@@ -217,7 +217,7 @@ def test_unreadable_files_are_named_and_left_out(backbone, tmp_path):
 def test_extractor_refuses_what_it_cannot_do(backbone):
     with pytest.raises(MetricError, match="no layer 'relu9_1'; it has relu1_1, relu2_1"):
         FeatureExtractor(backbone, "tiny", {}, tap="relu9_1")
-    with pytest.raises(MetricError, match="resize is 'dirty'; one of clean, none"):
+    with pytest.raises(MetricError, match="resize is 'dirty'; one of clean, pytorch-fid, none"):
         FeatureExtractor(backbone, "tiny", {}, resize="dirty")
     with pytest.raises(MetricError, match="size is 0"):
         FeatureExtractor(backbone, "tiny", {}, size=0)
