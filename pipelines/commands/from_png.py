@@ -23,6 +23,8 @@ OWN = (
     "checkpoint",
     "num_steps",
     "preset",
+    "refine",
+    "num_refine_steps",
     "size",
     "precision",
     "max_pixels",
@@ -34,6 +36,7 @@ OWN = (
     "crop",
     "seed",
     "set",
+    "set_refine",
 )  # the record decides
 
 

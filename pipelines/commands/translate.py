@@ -11,6 +11,8 @@ from pipelines.commands import UsageError
 PASSED_ON = (
     "num_steps",
     "preset",
+    "refine",
+    "num_refine_steps",
     "size",
     "precision",
     "max_pixels",
@@ -43,6 +45,21 @@ def add_parser(subparsers) -> None:
         type=_setting,
         metavar="NAME=VALUE",
         help="change settings of the preset, such as augment=false",
+    )
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="refine the result with the checkpoint's GAN, or not (default: where it has one)",
+    )
+    parser.add_argument(
+        "--num-refine-steps", type=int, metavar="N", help="steps of refinement (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--set-refine",
+        nargs="+",
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="change settings of refinement, such as hypotheses=[[6,20]]",
     )
     parser.add_argument(
         "--size",
@@ -118,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
     arguments = {name: getattr(args, name) for name in PASSED_ON if getattr(args, name) is not None}
     if args.set:
         arguments["settings"] = dict(args.set)
+    if args.set_refine:
+        arguments["refine_settings"] = dict(args.set_refine)
     shared = {} if args.exemplar is None else {"exemplar": args.exemplar}
     if len(args.strength or ()) == 1:
         arguments["strength"] = args.strength[0]  # of all levels

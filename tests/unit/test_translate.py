@@ -17,6 +17,7 @@ from pipelines.images.provenance import read_record, save_png
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.pipeline import OEFTPipeline
 from pipelines.oeft.settings import PRESETS
+from tests.tiny import tiny_refining_oeft
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,22 @@ def test_a_saved_png_is_repeated_to_the_same_pixels(checkpoint, pictures, capsys
     assert "outputs/a-2.png: the same pixels as outputs/a.png" in capsys.readouterr().out
     assert np.array_equal(pixels("outputs/a-2.png"), pixels("outputs/a.png"))
     assert read_record("outputs/a-2.png") == read_record("outputs/a.png")
+
+
+def test_refinement_is_set_and_repeated_from_its_png(pictures, capsys):
+    pipe = tiny_refining_oeft()
+    pipe.register_to_config(preset="fast")
+    pipe.save_pretrained("refining")
+    words = ["--num-refine-steps", "2", "--set-refine", "decide=1", "drop_ratio=0"]
+    assert translate("refining", "--image", "photos/a.png", "--refine", *words) == 0
+    arguments = read_record("outputs/a.png")["arguments"]
+    assert (arguments["refine"], arguments["num_refine_steps"]) == (True, 2)
+    assert arguments["refine_settings"] == {"decide": 1, "drop_ratio": 0}
+    assert main(["translate", "--from-png", "outputs/a.png", "--output", "again"]) == 0
+    assert "the same pixels" in capsys.readouterr().out
+    assert translate("refining", "--image", "photos/a.png", "--no-refine", "--output", "warp") == 0
+    assert read_record("warp/a.png")["arguments"]["refine"] is False
+    assert not np.array_equal(pixels("warp/a.png"), pixels("outputs/a.png"))
 
 
 def test_inputs_are_found_beside_the_png_and_checked(checkpoint, pictures, capsys, monkeypatch):
