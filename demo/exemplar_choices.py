@@ -62,7 +62,7 @@ class Choices:
 
     def shown(self, chosen: int | None) -> list[tuple[str, str]]:
         """The gallery: pictures with captions, one of them marked as the result."""
-        captions = ["Warp", *map(_caption, self.hypotheses)]
+        captions = self._captions()
         at = 0 if chosen is None else chosen + 1
         captions[at] = f"✓ {captions[at]}"
         return [(as_file(tile), caption) for tile, caption in zip(self.tiles, captions, strict=True)]
@@ -94,7 +94,8 @@ class Choices:
             arguments["refine"] = False
         else:
             arguments["refine_settings"] = {**arguments.get("refine_settings", {}), "decide": chosen}
-        note = f"Chosen by hand: {self.words(chosen)}. The checkpoint's own choice was {self.words(self.automatic)}."
+        captions = [self._captions()[0 if each is None else each + 1] for each in (chosen, self.automatic)]
+        note = "Chosen by hand: {}. The checkpoint's own choice: {}.".format(*captions)
         return {**self.record, "arguments": arguments, "notes": [*self.record["notes"], note]}
 
     def save(self, chosen: int | None, folder: str) -> str:
@@ -104,9 +105,14 @@ class Choices:
         save_png(self.picture(chosen), path, record)
         return str(path)
 
+    def _captions(self) -> list[str]:
+        return ["Warp", *map(_caption, self.hypotheses)]
+
     def words(self, chosen: int | None) -> str:
         """Name one of the pictures in a sentence."""
-        return "the warp" if chosen is None else _caption(self.hypotheses[chosen]).lower()
+        if chosen is None:
+            return "the warp"
+        return "layer {layer}, {num_codes} codes".format_map(self.hypotheses[chosen])
 
 
 def described(hypotheses: tuple[Hypothesis, ...]) -> tuple[dict[str, Any], ...]:

@@ -133,7 +133,7 @@ class ExemplarLayout:
             self.download = gr.DownloadButton(
                 "Download PNG", elem_id="download", size="sm", interactive=False, scale=0, min_width=140
             )
-        self.notes = gr.HTML(elem_id="exemplar-notes", container=False)
+        self.notes = gr.HTML(elem_id="exemplar-notes", container=False, visible=False)
         with gr.Group(visible=False, elem_id="choosing", elem_classes="more") as self.choosing:
             gr.Markdown(
                 "**Warp and hypotheses.** The lower a score, the more a picture is like those that the GAN knows. "
@@ -146,6 +146,7 @@ class ExemplarLayout:
                 elem_id="hypotheses",
                 elem_classes="tiles",
                 fit_columns=False,
+                height="auto",
                 object_fit="cover",
                 allow_preview=False,
                 interactive=False,

@@ -50,7 +50,7 @@ def summary(event: Finished) -> str:
     best = f"best after {event.best_step}"
     if event.chosen is not None:
         chosen = event.hypotheses[event.chosen]
-        best = f"refined: layer {chosen.layer}, {chosen.num_codes} codes"
+        best = f"layer {chosen.layer}, {chosen.num_codes} codes"
     return f"{how} in {duration_in_words(event.seconds)} · {best} · seed {event.record['seed']}"
 
 

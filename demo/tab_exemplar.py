@@ -196,7 +196,7 @@ class ExemplarTab(ExemplarLayout):
             raise ImageError("The hypotheses are no longer kept: translate the pair again.")
         chosen = None if event.index == 0 else event.index - 1
         picture, record = choices.picture(chosen), choices.record_of(chosen)
-        who = "The checkpoint's choice" if chosen == choices.automatic else "Chosen by hand"
+        who = "By the checkpoint" if chosen == choices.automatic else "By hand"
         slider = as_file(choices.source), as_file(picture)
         with tempfile.TemporaryDirectory() as folder:
             text = f"{who}: {choices.words(chosen)} · seed {record['seed']}"
@@ -227,14 +227,14 @@ class ExemplarTab(ExemplarLayout):
         return as_file(marked), as_file(found), f"{place['words'].capitalize()} ({place['confidence']:.0%})."
 
     def _no_choices(self) -> dict:
-        return {self.notes: "", self.choosing: gr.Group(visible=False), self.choices: None}
+        return {self.notes: gr.HTML(visible=False), self.choosing: gr.Group(visible=False), self.choices: None}
 
     def _show_choices(self, event: Finished, pair: tuple[Picture, Picture]) -> dict:
         choices = Choices.of(event, pair[0], self.hypotheses)
         if choices is None:
             return self._no_choices()
         return {
-            self.notes: notes_as_html(event.record["notes"]),
+            self.notes: gr.HTML(notes_as_html(event.record["notes"]), visible=bool(event.record["notes"])),
             self.choosing: gr.Group(visible=True),
             self.hypotheses: choices.shown(choices.automatic),
             self.choices: choices,

@@ -86,6 +86,9 @@ CSS = """
   #class-results { --tile: 118px; }
   #class-results .grid-container:not(:has(> :nth-child(4))) { --tile: 200px; }
 }
+#hypotheses { --tile: 145px; border: 0; padding: 0; overflow: visible; }
+#hypotheses .grid-wrap { padding: 2px; min-height: 0; }
+#hypotheses .caption-label { white-space: normal; line-height: 1.25; text-align: left; }
 #animation .html-container { padding: 0; }
 #animation .strip { width: min(320px, 100%); margin: 0 auto; aspect-ratio: 1; border-radius: 8px;
   background-position: 0 0; animation: frames 2s infinite alternate; }

@@ -31,7 +31,7 @@ def download(page, path):
 def test_refine_and_overrule(visit, pictures, tmp_path):
     page = visit.page
     translate(visit, pictures)
-    visit.wait_for_text("#progress", r"^11 steps in .+ refined: layer \d, \d codes · seed 0", timeout=60_000)
+    visit.wait_for_text("#progress", r"^11 steps in .+ · layer \d, \d codes · seed 0", timeout=60_000)
     tiles, captions = page.locator("#hypotheses button.thumbnail-item"), page.locator("#hypotheses .caption-label")
     tiles.nth(3).wait_for()
     assert tiles.count() == 4
@@ -44,7 +44,7 @@ def test_refine_and_overrule(visit, pictures, tmp_path):
 
     other = 1 + chosen % 3
     tiles.nth(other).click()
-    visit.wait_for_text("#progress", r"^Chosen by hand: layer \d, \d codes, score .+ · seed 0")
+    visit.wait_for_text("#progress", r"^By hand: layer \d, \d codes · seed 0")
     page.wait_for_function(
         "before => ![...document.querySelectorAll('#slider img')].some(image => image.getAttribute('src') === before)",
         arg=before,
@@ -58,10 +58,10 @@ def test_refine_and_overrule(visit, pictures, tmp_path):
     visit.ask_about_the_middle()
 
     tiles.nth(0).click()
-    visit.wait_for_text("#progress", "^Chosen by hand: the warp")
+    visit.wait_for_text("#progress", "^By hand: the warp")
     assert download(page, tmp_path / "warp.png")["arguments"]["refine"] is False
     tiles.nth(chosen).click()
-    visit.wait_for_text("#progress", "^The checkpoint's choice: layer")
+    visit.wait_for_text("#progress", "^By the checkpoint: layer")
     assert download(page, tmp_path / "again.png") == record
 
     page.locator("#examples tbody tr").first.click()  # made before, without hypotheses

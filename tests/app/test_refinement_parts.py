@@ -86,7 +86,7 @@ def test_both_stages_are_shown_and_counted_through(job, every_step):
     assert [[each.layer, each.num_codes] for each in end.hypotheses] == HYPOTHESES
     assert end.image.tobytes() == end.hypotheses[end.chosen].image.tobytes()
     assert summary(end).startswith("9 steps in ")
-    assert "refined: layer " in summary(end)
+    assert f" · layer {end.hypotheses[end.chosen].layer}, " in summary(end)
 
 
 def test_record_repeats_the_run(job):
@@ -148,8 +148,10 @@ def test_a_choice_by_hand_has_a_record_that_repeats_it(job, pair, gallery, tmp_p
     for chosen in (None, *(set(range(3)) - {event.chosen})):
         expected = event.warped if chosen is None else event.hypotheses[chosen].image
         record = read_record(choices.save(chosen, str(tmp_path)))
-        assert record["notes"][-1].startswith(f"Chosen by hand: {choices.words(chosen)}. The checkpoint's own choice")
-        assert choices.words(event.chosen) in record["notes"][-1]
+        by_hand, automatic = (choices.words(each).removeprefix("the ") for each in (chosen, event.chosen))
+        note = record["notes"][-1].lower()
+        assert note.startswith(f"chosen by hand: {by_hand}")
+        assert f"the checkpoint's own choice: {automatic}, score" in note
         assert again(event, job, record).tobytes() == expected.tobytes() == choices.picture(chosen).tobytes()
     assert "decide" not in str(event.record)  # the kept record is not changed
 
