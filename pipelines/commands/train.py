@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipelines.commands import train_biggan, train_classifier, train_cut, train_deepi2i, train_sincut
+from pipelines.commands import (
+    train_autoencoder,
+    train_biggan,
+    train_classifier,
+    train_cut,
+    train_deepi2i,
+    train_sincut,
+)
 
 
 def add_parser(subparsers) -> None:
@@ -15,6 +22,7 @@ def add_parser(subparsers) -> None:
     train_classifier.add_parser(methods)
     train_cut.add_parser(methods)
     train_sincut.add_parser(methods)
+    train_autoencoder.add_parser(methods)
     train_biggan.add_parser(methods)
     train_deepi2i.add_parser(methods)
 

@@ -7,15 +7,16 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.commands import UsageError
 from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
 if TYPE_CHECKING:
-    from pipelines.training.gan_config import BigGANConfig
     from pipelines.training.pretrained_gan import GAN
+
+Sized = TypeVar("Sized")
 
 OPTIONS = {
     "steps": "of training",
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.training.pretrained_gan import begin, read_gan
 
     init = read_gan(args.init) if args.init else None
-    config = _config_of(args, init) if init else config_from(args, BigGANConfig)
+    config = sized_config(args, BigGANConfig, init)
     tune_allocator()
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
@@ -100,37 +101,39 @@ def run(args: argparse.Namespace) -> int:
         trainer,
         data.batches(config, accelerator),
         accelerator,
-        config={**_deciding(config), **data.record(), "init": _name_of(args.init)},
+        config={**_deciding(config), **data.record(), "init": name_of(args.init)},
         steps=config.steps,
         seed=config.seed,
         **run_options(args),
     )
     if accelerator.is_main_process:
-        _write_result(args, trainer, data.class_names)
+        write_gan(args, trainer, data.class_names)
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130
 
 
-def _config_of(args: argparse.Namespace, init: GAN) -> BigGANConfig:
-    """The config of a run that begins from a GAN: sizes are its own, but for a higher resolution.
+def sized_config(args: argparse.Namespace, config: type[Sized], init: GAN | None) -> Sized:
+    """The config of a run; where it begins from a GAN the sizes are that one's, but for a higher resolution.
 
     Raises:
-        UsageError: another size is given.
+        UsageError: another size is given, or the config refuses a value.
     """
-    from pipelines.training.gan_config import BigGANConfig
     from pipelines.training.pretrained_gan import sizes_of
 
+    if init is None:
+        return config_from(args, config)
     sizes = sizes_of(init, getattr(args, "resolution", None))
     for name in ARCHITECTURE:
         given = getattr(args, name, sizes[name])
         if given != sizes[name]:
             but = "; only a higher resolution is accepted" if name == "resolution" else ""
             raise UsageError(f"--{name.replace('_', '-')} is {given}, but --init makes it {sizes[name]}{but}.")
-    return config_from(args, BigGANConfig, sizes)
+    return config_from(args, config, sizes)
 
 
-def _name_of(init: Path | None) -> str | None:
+def name_of(init: Path | None) -> str | None:
+    """What a run's record calls the GAN that it began from."""
     return init.resolve().name if init else None
 
 
@@ -139,7 +142,15 @@ def _deciding(config) -> dict:
     return {name: value for name, value in dataclasses.asdict(config).items() if name != "steps"}
 
 
-def _write_result(args: argparse.Namespace, trainer, class_names: list[str]) -> None:
+def write_gan(args: argparse.Namespace, trainer: Any, class_names: list[str], **more: Any) -> None:
+    """Write OUTPUT/gan and training.json, the record of the run.
+
+    Args:
+        args: what the command line said.
+        trainer: has `result()`, `discriminator`, `steps_done` and `config`.
+        class_names: of the labels.
+        **more: for the record.
+    """
     folder = args.output / "gan"
     networks = {"generator": trainer.result(), "discriminator": copy.deepcopy(trainer.discriminator)}
     for name, network in networks.items():
@@ -147,9 +158,10 @@ def _write_result(args: argparse.Namespace, trainer, class_names: list[str]) -> 
     (folder / "classes.json").write_text(json.dumps(class_names, indent=1) + "\n", encoding="utf-8")
     record = {
         "steps": trainer.steps_done,
-        "init": _name_of(args.init),
+        "init": name_of(args.init),
         "config": dataclasses.asdict(trainer.config),
         "classes": class_names,
+        **more,
     }
     (args.output / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{folder}: generator and discriminator after {trainer.steps_done} steps")

@@ -99,15 +99,7 @@ class BigGANTrainer:
 
     def result(self) -> BigGANGenerator:
         """A copy of the averaged generator, with batch statistics of its own."""
-        generator, device = copy.deepcopy(self.ema.module), self.accelerator.device
-
-        def generate(source: torch.Generator) -> Tensor:
-            latent = torch.randn(self.config.batch_size, self.config.latent_dim, generator=source).to(device)
-            labels = torch.randint(self.num_classes, (len(latent),), generator=source).to(device)
-            return generator(latent, generator.embedding(labels))
-
-        collect_statistics(generator, generate)
-        return generator
+        return averaged_generator(self.ema, self.config.batch_size, self.num_classes, self.accelerator.device)
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimizers, average and step count."""
@@ -126,11 +118,26 @@ class BigGANTrainer:
         self.steps_done = state["steps_done"]
 
 
-def initial_networks(config: BigGANConfig, num_classes: int) -> GAN:
-    """Random weights from the config's seed; the global state stays."""
+def initial_networks(config: Any, num_classes: int) -> GAN:
+    """Random weights of the config's sizes from its seed; the global state stays."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         return random_gan(config, num_classes)
+
+
+def averaged_generator(
+    ema: EMA[BigGANGenerator], batch_size: int, num_classes: int, device: torch.device
+) -> BigGANGenerator:
+    """A copy of the averaged generator, with the batch statistics of its own draws, of every class equally often."""
+    generator = copy.deepcopy(ema.module)
+
+    def generate(source: torch.Generator) -> Tensor:
+        latent = torch.randn(batch_size, generator.config["latent_dim"], generator=source).to(device)
+        labels = torch.randint(num_classes, (batch_size,), generator=source).to(device)
+        return generator(latent, generator.embedding(labels))
+
+    collect_statistics(generator, generate)
+    return generator
 
 
 def adam(network: nn.Module, rate: float, config: Any) -> torch.optim.Adam:

@@ -13,7 +13,7 @@ import torch
 from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from pipelines.training.checkpoint import TrainingError
 from pipelines.training.class_rows import describe_rows, embedding_rows, load_by_rows
-from pipelines.training.gan_config import SLOTS, BigGANConfig
+from pipelines.training.gan_config import SLOTS, GANSizes
 from pipelines.training.gan_growth import discriminator_that_fits, generator_that_fits
 
 
@@ -32,7 +32,7 @@ class GAN:
     class_names: list[str]
 
 
-def random_gan(config: BigGANConfig, num_classes: int) -> GAN:
+def random_gan(config: GANSizes, num_classes: int) -> GAN:
     """Networks of the config's sizes; random weights from torch's global generator, classes without names."""
     shape = (config.attention_resolution, config.max_channels)
     return GAN(
@@ -88,7 +88,7 @@ def load_network(network_class: Any, folder: Path) -> Any:
 
 
 def sizes_of(gan: GAN, resolution: int | None = None) -> dict[str, int]:
-    """The sizes of a GAN as fields of `BigGANConfig`.
+    """The sizes of a GAN as fields of `GANSizes`.
 
     Args:
         gan: a trained one.
