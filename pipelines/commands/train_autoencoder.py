@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipelines.commands import UsageError, train_biggan
+from pipelines.commands.backbone_option import add_backbone_option, read_backbone
 from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.training_options import add_config_options, add_run_options, run_options
 
@@ -43,12 +42,7 @@ def add_parser(methods) -> None:
         "given are its own, and a higher --resolution makes it grow. The same command again goes on where it stopped.",
     )
     add_data_options(parser)
-    parser.add_argument(
-        "--backbone",
-        default="oeft-starter",
-        metavar="CHECKPOINT",
-        help="OEFT checkpoint whose backbone compares pictures: id, folder or Hub id (default: oeft-starter)",
-    )
+    add_backbone_option(parser, "compares pictures", "oeft-starter")
     parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN to begin from (default: random weights)")
     parser.add_argument("--half", action="store_true", help="write the networks in half precision")
     add_run_options(parser)
@@ -69,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from accelerate import Accelerator
 
     from pipelines.hub.allocator import tune_allocator
-    from pipelines.training.autoencoder import AutoencoderTrainer
+    from pipelines.training.autoencoder import AutoencoderTrainer, taps_of
     from pipelines.training.autoencoder_config import AutoencoderConfig
     from pipelines.training.checkpoint import list_checkpoints
     from pipelines.training.gan import initial_networks
@@ -79,7 +73,11 @@ def run(args: argparse.Namespace) -> int:
     init = read_gan(args.init) if args.init else None
     config = train_biggan.sized_config(args, AutoencoderConfig, init)
     tune_allocator()
-    backbone, backbone_name = _read_backbone(args.backbone, config.feature_taps)
+    backbone, backbone_name = read_backbone(args.backbone)
+    try:
+        taps_of(backbone, config.feature_taps)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
     networks = initial_networks(config, len(data.class_names))
@@ -103,26 +101,3 @@ def run(args: argparse.Namespace) -> int:
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130
-
-
-def _read_backbone(checkpoint: str, taps: Sequence[str]) -> tuple[Any, str]:
-    """The backbone of an OEFT pipeline in fp32, and what a run's record calls it.
-
-    Raises:
-        UsageError: it is a pipeline of another kind, or has no such taps.
-        CheckpointError: it cannot be loaded.
-    """
-    import torch
-
-    from pipelines import load_pipeline
-    from pipelines.training.autoencoder import taps_of
-
-    pipe = load_pipeline(checkpoint, dtype=torch.float32)
-    if "backbone" not in pipe.components:
-        raise UsageError(f"--backbone {checkpoint} is a {type(pipe).__name__}; an OEFTPipeline is needed.")
-    backbone = pipe.components["backbone"]
-    try:
-        taps_of(backbone, taps)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return backbone, pipe.config["_name_or_path"]

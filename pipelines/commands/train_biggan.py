@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.commands import UsageError
+from pipelines.commands.backbone_option import add_backbone_option, read_backbone
 from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
@@ -30,6 +31,7 @@ OPTIONS = {
     "attention_resolution": "map that self-attention works on; 0 for none",
     "lr_generator": "learning rate of Adam",
     "lr_discriminator": "learning rate of Adam",
+    "discriminator_warmup": "steps of the discriminators alone, before the generator's first",
     "augmentation": "differentiable changes before the discriminator, or none",
     "flip": "mirror half of the pictures",
     "balanced": "every class equally often",
@@ -62,6 +64,7 @@ def add_parser(methods) -> None:
     )
     add_data_options(parser)
     parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN to begin from (default: random weights)")
+    add_backbone_option(parser, "gets discriminators on its features, beside BigGAN's", None)
     parser.add_argument("--half", action="store_true", help="write the networks in half precision")
     add_run_options(parser)
     add_config_options(parser, BigGANConfig, OPTIONS)
@@ -75,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
         0 when all steps are done, 130 when the run was stopped and saved.
 
     Raises:
-        UsageError: a size is given that contradicts `--init`.
+        UsageError: a size is given that contradicts `--init`, or the checkpoint has no backbone.
+        CheckpointError: the checkpoint cannot be loaded.
     """
     from accelerate import Accelerator
 
@@ -89,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     init = read_gan(args.init) if args.init else None
     config = sized_config(args, BigGANConfig, init)
     tune_allocator()
+    backbone, backbone_name = read_backbone(args.backbone) if args.backbone else (None, None)
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
     networks = initial_networks(config, len(data.class_names))
@@ -96,18 +101,18 @@ def run(args: argparse.Namespace) -> int:
         note = begin(init, networks, data.class_names)
         if accelerator.is_main_process and not list_checkpoints(args.output / "checkpoints"):
             print(note)
-    trainer = BigGANTrainer(config, len(data.class_names), accelerator, networks)
+    trainer = BigGANTrainer(config, len(data.class_names), accelerator, networks, backbone)
     finished = train(
         trainer,
         data.batches(config, accelerator),
         accelerator,
-        config={**_deciding(config), **data.record(), "init": name_of(args.init)},
+        config={**_deciding(config), **data.record(), "init": name_of(args.init), "backbone": backbone_name},
         steps=config.steps,
         seed=config.seed,
         **run_options(args),
     )
     if accelerator.is_main_process:
-        write_gan(args, trainer, data.class_names)
+        write_gan(args, trainer, data.class_names, backbone=backbone_name)
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pipelines.losses.perceptual import feature_distance
 from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.feature_discriminator import block_ends
 from pipelines.networks.split import START
 from pipelines.training.autoencoder_config import SHALLOW, AutoencoderConfig, learning_rate_factor
 from pipelines.training.distributed import descend
@@ -193,5 +194,4 @@ def taps_of(backbone: Any, given: Sequence[str]) -> tuple[str, ...]:
             if name not in backbone.layers:
                 raise ValueError(f"feature_taps names {name!r}; this backbone has {', '.join(backbone.layers)}")
         return tuple(given)
-    last_of_block = {name.partition("_")[0]: name for name in backbone.layers}  # relu3_1, relu3_2: block relu3
-    return tuple(last_of_block.values())[:-1] or tuple(last_of_block.values())
+    return block_ends(backbone)[:-1] or block_ends(backbone)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipelines.losses.gan import hinge_discriminator, hinge_generator
 from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.feature_discriminator import FeatureDiscriminator, block_ends
 from pipelines.training.diff_augment import DiffAugment
 from pipelines.training.distributed import descend
 from pipelines.training.ema import EMA
@@ -35,21 +36,31 @@ class BigGANTrainer:
         num_classes: labels are below it.
         accelerator: decides device and processes.
         networks: to train, of the config's sizes; None: `initial_networks`.
+        backbone: of an `OEFTPipeline`; its features get discriminators of their own beside the network's. It is copied
+            and stays as it is. None: there are none.
     """
 
-    def __init__(self, config: BigGANConfig, num_classes: int, accelerator: Accelerator, networks: GAN | None = None):
+    def __init__(
+        self,
+        config: BigGANConfig,
+        num_classes: int,
+        accelerator: Accelerator,
+        networks: GAN | None = None,
+        backbone: nn.Module | None = None,
+    ):
         self.config, self.num_classes, self.accelerator = config, num_classes, accelerator
         networks = networks or initial_networks(config, num_classes)
         self.generator, self.discriminator = networks.generator, networks.discriminator
         self.networks: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        if backbone is not None:
+            self.networks["feature_discriminator"] = initial_feature_discriminator(config, backbone)
         for network in self.networks.values():
             network.to(accelerator.device, memory_format=torch.channels_last).train()
         self.optimizers = {
-            name: adam(network, rate, config)
-            for (name, network), rate in zip(
-                self.networks.items(), (config.lr_generator, config.lr_discriminator), strict=True
-            )
+            name: adam(network, config.lr_generator if name == "generator" else config.lr_discriminator, config)
+            for name, network in self.networks.items()
         }
+        self.judges = [network for name, network in self.networks.items() if name != "generator"]
         self.ema = EMA(self.generator, config.ema_decay)
         self.steps_done = 0
 
@@ -67,21 +78,38 @@ class BigGANTrainer:
         with precision:
             fake = fake_seen(self.generator(latent, self.generator.embedding(labels)).float())
 
-        self.discriminator.requires_grad_(True)
+        self._train_judges(True)
         with precision:
-            judged = self.discriminator(torch.cat([seen(real), fake.detach()]), torch.cat([real_labels, labels]))
-        loss_real = hinge_discriminator(judged[:count], real=True)
-        loss_fake = hinge_discriminator(judged[count:], real=False)
-        descend(self.accelerator, loss_real + loss_fake, [self.optimizers["discriminator"]])
+            judged = self._judge(torch.cat([seen(real), fake.detach()]), torch.cat([real_labels, labels]))
+        loss_real = sum(hinge_discriminator(logits[:count], real=True) for logits in judged)
+        loss_fake = sum(hinge_discriminator(logits[count:], real=False) for logits in judged)
+        descend(
+            self.accelerator,
+            loss_real + loss_fake,
+            [optimizer for name, optimizer in self.optimizers.items() if name != "generator"],
+        )
 
-        self.discriminator.requires_grad_(False)
+        self._train_judges(False)
         with precision:
-            loss = hinge_generator(self.discriminator(fake, labels))
-        descend(self.accelerator, loss, [self.optimizers["generator"]])
+            loss = sum(hinge_generator(logits) for logits in self._judge(fake, labels))
+        # Discriminators that know nothing would only spoil a generator that has learned something.
+        if self.steps_done >= config.discriminator_warmup:
+            descend(self.accelerator, loss, [self.optimizers["generator"]])
         self.ema.update(self.generator)
         self.steps_done += 1
-        values = torch.stack([loss_real.detach(), loss_fake.detach(), loss.detach()]).tolist()
+        values = (torch.stack([loss_real.detach(), loss_fake.detach(), loss.detach()]) / len(judged)).tolist()
         return dict(zip(("d_real", "d_fake", "g"), values, strict=True))
+
+    def _judge(self, images: Tensor, labels: Tensor) -> list[Tensor]:
+        """Logits by every discriminator, a batch each."""
+        judged = [self.discriminator(images, labels)]
+        if "feature_discriminator" in self.networks:
+            judged += self.networks["feature_discriminator"](images)
+        return judged
+
+    def _train_judges(self, on: bool) -> None:
+        for judge in self.judges:
+            judge.requires_grad_(on)
 
     @torch.no_grad()
     def preview(self, batch: dict[str, Any]) -> Image.Image:
@@ -123,6 +151,13 @@ def initial_networks(config: Any, num_classes: int) -> GAN:
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         return random_gan(config, num_classes)
+
+
+def initial_feature_discriminator(config: BigGANConfig, backbone: nn.Module) -> FeatureDiscriminator:
+    """Random weights from the config's seed; the global state stays."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return FeatureDiscriminator(backbone, block_ends(backbone), config.resolution)
 
 
 def averaged_generator(

@@ -50,6 +50,7 @@ class BigGANConfig(GANSizes):
     batch_size: int = 48  # BigGAN: 2048; DeepI2I trains on from it with 32
     lr_generator: float = 1e-4  # BigGAN at 128 pixels: 1e-4 (batch 256 in the reference implementation)
     lr_discriminator: float = 4e-4  # the same: 4e-4
+    discriminator_warmup: int = 0  # steps of the discriminators alone; for a generator that has learned something
     beta1: float = 0.0
     beta2: float = 0.999
     adam_epsilon: float = 1e-6
@@ -64,6 +65,8 @@ class BigGANConfig(GANSizes):
         check_at_least_one(self, ("steps", "batch_size"))
         super().__post_init__()
         check_adversarial(self)
+        if self.discriminator_warmup < 0:
+            raise ValueError(f"discriminator_warmup is {self.discriminator_warmup}; it must be at least 0")
 
 
 def check_at_least_one(config, names: Sequence[str]) -> None:

@@ -1,10 +1,13 @@
 """Training BigGAN."""
 
+import math
+
 import torch
 from accelerate import Accelerator
 
 from pipelines.training.balanced import BalancedBatches
 from pipelines.training.gan import BigGANTrainer
+from tests.tiny import tiny_oeft
 from tests.unit import tiny_deepi2i as tiny
 from tests.unit.test_training_loop import same
 from tests.unit.tiny_training import newest_state
@@ -42,6 +45,61 @@ def test_both_networks_move_and_the_average_follows():
     start = torch.cat([p.flatten() for p in before["generator"]])
     now = torch.cat([p.flatten() for p in trainer.generator.parameters()])
     assert 0 < (followed - start).norm() < (now - start).norm()
+
+
+def feature_trainer(**config):
+    with torch.random.fork_rng():
+        backbone = tiny_oeft().backbone
+    return BigGANTrainer(tiny.gan_config(**config), 3, Accelerator(cpu=True), backbone=backbone)
+
+
+def test_the_backbones_features_get_discriminators_and_the_backbone_stays():
+    trainer = feature_trainer()
+    judge = trainer.networks["feature_discriminator"]
+    backbone = judge._backbone[0]
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    heads = [parameter.clone() for parameter in judge.parameters()]
+    losses = trainer.step(tiny.batch())
+    assert set(judge.heads) == {"relu1_1", "relu2_1"}
+    assert all(math.isfinite(value) for value in losses.values())
+    assert any(not torch.equal(p, q) for p, q in zip(judge.parameters(), heads, strict=True))
+    assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
+    assert not any("backbone" in name for name in judge.state_dict())
+    assert [logits.shape for logits in judge(torch.zeros(2, 3, 32, 32))] == [(2, 1, 4, 4)] * 2
+
+
+def test_features_of_any_size_are_brought_to_one_by_the_first_batch_alone():
+    trainer = feature_trainer()
+    judge = trainer.networks["feature_discriminator"]
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    judge(images)
+    scale = judge.scale.clone()
+    assert (scale > 0).all()
+    judge(images * 0.1)
+    assert torch.equal(judge.scale, scale)
+
+
+def test_with_a_backbone_too_a_resumed_run_is_a_whole_one(tmp_path):
+    tiny.run(feature_trainer(), tmp_path / "whole", 4)
+    tiny.run(feature_trainer(), tmp_path / "parts", 2)
+    tiny.run(feature_trainer(), tmp_path / "parts", 4)
+    assert same(newest_state(tmp_path / "whole"), newest_state(tmp_path / "parts"))
+
+
+def test_in_the_warm_up_only_discriminators_move():
+    trainer = feature_trainer(discriminator_warmup=2)
+    generator = [parameter.clone() for parameter in trainer.generator.parameters()]
+    discriminator = [parameter.clone() for parameter in trainer.discriminator.parameters()]
+
+    def stays(network, before):
+        return all(torch.equal(p, q) for p, q in zip(network.parameters(), before, strict=True))
+
+    for seed in range(2):
+        trainer.step(tiny.batch(seed))
+        assert stays(trainer.generator, generator)
+    assert not stays(trainer.discriminator, discriminator)
+    trainer.step(tiny.batch(2))
+    assert not stays(trainer.generator, generator)
 
 
 def test_a_run_draws_from_its_own_generators_only():
