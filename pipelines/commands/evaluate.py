@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from pipelines.commands import UsageError
 
 if TYPE_CHECKING:
-    from pipelines.metrics.features import FeatureExtractor
+    from pipelines.metrics.measures import Measures
+    from pipelines.metrics.shares import Shares
 
-METRICS = ("fid", "kid", "mfid", "mkid")
-PER_CLASS = ("mfid", "mkid")
+METRICS = ("fid", "kid", "mfid", "mkid", "rc", "fc", "lpips", "sifid")
+PER_CLASS = ("mfid", "mkid", "rc", "fc")
 
 
 def add_parser(subparsers) -> None:
@@ -31,7 +32,13 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="the real pictures")
     parser.add_argument("--split", type=Path, metavar="FILE", help="split.json of the training run, for many classes")
     parser.add_argument(
-        "--metrics", nargs="+", choices=METRICS, required=True, help="mfid and mkid: mean over classes"
+        "--metrics",
+        nargs="+",
+        choices=METRICS,
+        required=True,
+        help="mfid, mkid: mean over classes; rc, fc: accuracy of a classifier of real pictures on generated ones, and "
+        "the reverse; lpips: uncalibrated distance of a translation from its input, or of a picture of --generated "
+        "from that of the same name in --data; sifid: single-image FID of such pairs of --generated",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="results, appended as JSON lines")
     parser.add_argument(
@@ -59,6 +66,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument("--num-images", type=int, metavar="N", help="inputs (default: many classes: 100; else all)")
     parser.add_argument("--per-class", type=int, metavar="N", help="pictures of every class (default: one an input)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep features here: a broken run goes on")
     parser.add_argument("--exclude", nargs="*", metavar="GLOB", help="classes to leave out")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of inputs, latents and resampling")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="pictures the extractor sees at once")
@@ -78,21 +86,30 @@ def run(args: argparse.Namespace) -> int:
     """
     _check(args)
     from pipelines.commands.extractor import load_extractor
-    from pipelines.metrics.evaluation import evaluate
+    from pipelines.metrics.evaluation import evaluate, measures_for
+    from pipelines.metrics.measures import Measures
     from pipelines.metrics.results import ResultsFile
+    from pipelines.metrics.shares import Shares
 
-    extractor = load_extractor(args)
-    sets = _folders(args, extractor) if args.generated else _of_checkpoint(args, extractor)
-    results = evaluate(sets.real, sets.systems(), args.metrics, extractor, args.seed, ResultsFile(args.output))
-    for result in results:
-        print(_line(result), flush=True)
-    print(f"{args.output}: on {extractor.name}, comparable only with results of the same extractor and counts")
+    shares = Shares(args.work)
+    args.device = args.device or shares.device
+    measures = Measures(load_extractor(args), measures_for(args.metrics))
+    sets = _folders(args, measures, shares) if args.generated else _of_checkpoint(args, measures, shares)
+    file = ResultsFile(args.output)
+    for result in evaluate(sets.real, sets.systems(), args.metrics, measures, args.seed, file, shares):
+        if shares.is_main:
+            print(_line(result), flush=True)
+    if shares.is_main:
+        name = measures.extractor.name
+        print(f"{args.output}: on {name}, comparable only with results of the same extractor and counts")
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
     if (args.checkpoint is None) == (args.generated is None):
         raise UsageError("evaluate needs either a CHECKPOINT or --generated.")
+    if not args.generated and "sifid" in args.metrics:
+        raise UsageError("--metrics sifid compares pairs of pictures: give them by --generated and --data.")
     if args.generated and len(args.data) > 1:
         raise UsageError("--data: one folder is compared with --generated.")
     for name in ("size", "resolution", "num_images", "per_class", "batch_size"):
@@ -101,17 +118,17 @@ def _check(args: argparse.Namespace) -> None:
             raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
 
 
-def _folders(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:
+def _folders(args: argparse.Namespace, measures: Measures, shares: Shares) -> Any:
     from pipelines.commands.evaluated_sets import FolderSets
 
     for name in ("split", "num_images", "per_class", "exclude"):
         if getattr(args, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for checkpoints, not for --generated.")
     per_class = any(metric in PER_CLASS for metric in args.metrics)
-    return FolderSets(extractor, args.data[0], args.generated, per_class, args.resolution)
+    return FolderSets(measures, shares, args.data[0], args.generated, per_class, args.resolution)
 
 
-def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any:
+def _of_checkpoint(args: argparse.Namespace, measures: Measures, shares: Shares) -> Any:
     from pipelines.commands import call
     from pipelines.commands.evaluated_classes import ClassSets
     from pipelines.commands.evaluated_sets import UnpairedSets
@@ -122,7 +139,8 @@ def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any
         return ClassSets(
             pipe,
             args.checkpoint,
-            extractor,
+            measures,
+            shares,
             args.data,
             args.split,
             args.num_images,
@@ -136,12 +154,16 @@ def _of_checkpoint(args: argparse.Namespace, extractor: FeatureExtractor) -> Any
             f"{type(pipe).__name__} takes an exemplar; unpaired and many-class checkpoints are evaluated."
         )
     if wrong := [metric for metric in args.metrics if metric in PER_CLASS]:
-        raise UsageError(f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid and kid.")
+        raise UsageError(
+            f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid, kid and lpips."
+        )
     if args.split or args.per_class or args.exclude or len(args.data) > 1:
         raise UsageError(
             f"--split, --per-class, --exclude and several --data are for many classes; {args.checkpoint} has none."
         )
-    return UnpairedSets(pipe, args.checkpoint, extractor, args.data[0], args.num_images, args.resolution, args.seed)
+    return UnpairedSets(
+        pipe, args.checkpoint, measures, shares, args.data[0], args.num_images, args.resolution, args.seed
+    )
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -149,5 +171,5 @@ def _line(result: dict[str, Any]) -> str:
     if result["interval"]:
         low, high = result["interval"]
         interval = f" [{low:.4g}, {high:.4g}]"
-    counts = f"{result['counts']['real']} real, {result['counts']['generated']} generated"
+    counts = ", ".join(f"{count} {what}" for what, count in result["counts"].items() if what != "per_class")
     return f"{result['metric']:<5} {result['system']:<24} {result['value']:.4g}{interval}  {counts}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
@@ -14,13 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.commands.evaluated_sets import checkpoint_record
+from pipelines.commands.evaluated_sets import INPUTS, by_measure, checkpoint_record
 from pipelines.images.formats import read_image
 from pipelines.metrics.baselines import nearest_by_class
 from pipelines.metrics.evaluation import System
-from pipelines.metrics.features import FeatureExtractor, MetricError, center_square
-from pipelines.metrics.files import by_class, draw_files, features_of_files, read_split, warn
+from pipelines.metrics.features import MetricError, center_square
+from pipelines.metrics.files import by_class, draw_files, features_of_files, file_state, read_split, stack, warn
+from pipelines.metrics.measures import FEATURES, Measures
 from pipelines.metrics.per_class import Sets
+from pipelines.metrics.shares import Rows, Shares
 from pipelines.training.datasets import LabeledFile, describe_files, find_labeled_images
 
 NUM_IMAGES = 100  # inputs, where nothing else is said
@@ -34,7 +35,8 @@ class ClassSets:
     Args:
         pipe: a `DeepI2IPipeline`.
         name: of the checkpoint, for the results.
-        extractor: makes the features.
+        measures: measures the pictures. Where it compares pairs, a translation is compared with its input.
+        shares: divides the work.
         data: folders of class folders. Classes that the checkpoint does not have, and those of a single held-out
             picture, are left out.
         split: a split.json, whose held-out pictures alone are inputs and real pictures, and whose training pictures
@@ -55,7 +57,8 @@ class ClassSets:
         self,
         pipe: Any,
         name: str,
-        extractor: FeatureExtractor,
+        measures: Measures,
+        shares: Shares,
         data: Sequence[Path],
         split: Path | None,
         num_images: int | None,
@@ -78,7 +81,7 @@ class ClassSets:
             [file for file in side if file.class_name in self.classes] for side in (train, held_out)
         )
         self.drawn = draw_files(self.held_out, num_images or NUM_IMAGES, seed)
-        self.pipe, self.name, self.extractor, self.seed = pipe, name, extractor, seed
+        self.pipe, self.name, self.measures, self.shares, self.seed = pipe, name, measures, shares, seed
         self.per_class = per_class
         self.resolution = resolution or pipe.generator.config["resolution"]
         self.details: dict[str, Any] = {}
@@ -112,7 +115,7 @@ class ClassSets:
             "classes but its own, and over all classes as often; intervals take pictures and classes as independent, "
             "which makes them too narrow."
         )
-        systems = [System("input", self._untouched, f"untouched, {ends}", conditions=conditions)]
+        systems = [System("input", lambda: {FEATURES: self._untouched()}, f"untouched, {ends}", conditions=conditions)]
         if self.train:
             what = f"for each input the training picture of the class with the nearest features, {ends}"
             with_training = {**conditions, "training": describe_files(self.train)}
@@ -120,12 +123,14 @@ class ClassSets:
         what = f"translated, with the pipeline's defaults and latents for each input, {ends}"
         return [
             *systems,
-            System(self.name, self._translated, what, checkpoint_record(self.pipe), conditions, self.details),
+            System(
+                self.name, self._translated, what, checkpoint_record(self.pipe), conditions, self.details, "its input"
+            ),
         ]
 
     @cached_property
     def _features(self) -> dict[LabeledFile, Tensor]:
-        return features_of_files(self.held_out, self.extractor, self.resolution)
+        return features_of_files(self.held_out, self.measures, self.resolution, self.shares)
 
     @cached_property
     def _real(self) -> Sets:
@@ -150,35 +155,48 @@ class ClassSets:
 
     def _untouched(self) -> Sets:
         chosen = {name: self._others(name)[: self.per_class] for name in self.classes}
-        return by_class((name, self._features[file]) for name in self.classes for file in chosen[name])
+        return stack((name, self._features[file]) for name in self.classes for file in chosen[name])
 
-    def _nearest(self) -> Sets:
-        training = by_class(features_of_files(self.train, self.extractor, self.resolution))
-        return nearest_by_class(self._untouched(), training)
+    def _nearest(self) -> dict[str, Sets]:
+        training = by_class(features_of_files(self.train, self.measures, self.resolution, self.shares))
+        return {FEATURES: nearest_by_class(self._untouched(), training)}
 
-    def _translated(self) -> Sets:
-        names: list[str] = []
+    def _translated(self) -> dict[str, Sets]:
+        tasks = list(enumerate(self._inputs))
+        conditions = {
+            **self.measures.record,
+            "checkpoint": checkpoint_record(self.pipe),
+            "inputs": [file_state(file) for file in self._inputs],
+            "classes": self.classes,
+            "per_class": self.per_class,
+            "resolution": self.resolution,
+            "seed": self.seed,
+            "device": self.pipe._execution_device.type,
+        }
+        rows = self.shares.rows(tasks, INPUTS, conditions, self._translate, "inputs translated")
+        self.details.update(rows.details)
+        return by_measure(rows, rows.labels)
 
-        def pictures() -> Iterator[Tensor]:
-            for name, image in self._translations():
-                names.append(name)
-                yield center_square(read_image(image).pixels, self.resolution)
-
-        features = self.extractor(pictures())
-        return by_class(zip(names, features, strict=True))
-
-    def _translations(self) -> Iterator[tuple[str, Any]]:
-        """Class and picture, input by input; the pictures of a class are spread over all its inputs."""
+    def _translate(self, tasks: Sequence[tuple[int, LabeledFile]]) -> Rows:
+        """Rows of a few inputs, each in all its classes; the pictures of a class are spread over all inputs."""
         draws = {name: self._draws(name) for name in self.classes}
-        for number, file in enumerate(self._inputs):
-            for count in sorted({draws[name].get(file, 0) for name in self.classes} - {0}):
-                wanted = [name for name in self.classes if draws[name].get(file) == count]
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-                output = self.pipe(
-                    str(file.path), target_class=wanted, num_images_per_class=count, generator=generator
-                )
-                decided = {name: value for name, value in output.arguments.items() if name != "target_class"}
-                self.details.update(arguments=decided, device=self.pipe._execution_device.type)
-                yield from zip(output.classes, output.images, strict=True)
-            if (number + 1) % 10 == 0:
-                print(f"[{number + 1}/{len(self._inputs)}] inputs translated", file=sys.stderr, flush=True)
+        names: list[str] = []
+        details: dict[str, Any] = {}
+
+        def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+            for number, file in tasks:
+                source = center_square(read_image(file.path).pixels, self.resolution)
+                for count in sorted({draws[name].get(file, 0) for name in self.classes} - {0}):
+                    wanted = [name for name in self.classes if draws[name].get(file) == count]
+                    generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+                    output = self.pipe(
+                        str(file.path), target_class=wanted, num_images_per_class=count, generator=generator
+                    )
+                    decided = {name: value for name, value in output.arguments.items() if name != "target_class"}
+                    details.update(arguments=decided, device=self.pipe._execution_device.type)
+                    names.extend(output.classes)
+                    for image in output.images:
+                        yield center_square(read_image(image).pixels, self.resolution), source
+
+        values = self.measures(pairs())
+        return Rows(names, values, details=details)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,38 +15,61 @@ from pipelines.base import TranslationPipeline
 from pipelines.images.formats import read_image
 from pipelines.metrics.baselines import nearest_by_class
 from pipelines.metrics.evaluation import System
-from pipelines.metrics.features import FeatureExtractor, center_square
-from pipelines.metrics.files import NO_CLASS, by_class, draw_files, features_of_files, files_of_folder
+from pipelines.metrics.features import center_square
+from pipelines.metrics.files import (
+    NO_CLASS,
+    by_class,
+    draw_files,
+    features_of_files,
+    file_state,
+    files_of_folder,
+    measured_files,
+    stack,
+)
+from pipelines.metrics.measures import FEATURES, Measures
 from pipelines.metrics.per_class import Sets
-from pipelines.training.datasets import LabeledFile, describe_files, find_labeled_images
+from pipelines.metrics.shares import Rows, Shares
+from pipelines.training.datasets import DatasetError, LabeledFile, describe_files, find_labeled_images
+
+INPUTS = 4  # translated between two savings; a process takes as many at a time
 
 
 class FolderSets:
     """Two folders of pictures.
 
     Args:
-        extractor: makes the features.
+        measures: measures the pictures. Where it compares pairs, a generated picture is compared with the real one of
+            the same name (and class), whatever its ending.
+        shares: divides the work.
         real: folder of real pictures.
         generated: folder of generated pictures.
         per_class: whether both hold one folder per class.
         resolution: pixels of the center square that is taken of every picture; None for whole pictures.
 
     Raises:
-        DatasetError: a folder is missing, or holds no class folders where they are needed.
+        DatasetError: a folder is missing, holds no class folders where they are needed, or lacks a picture to compare
+            with.
         ImageError: it holds no pictures.
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, real: Path, generated: Path, per_class: bool, resolution: int | None
+        self,
+        measures: Measures,
+        shares: Shares,
+        real: Path,
+        generated: Path,
+        per_class: bool,
+        resolution: int | None,
     ):
-        self.extractor, self.resolution = extractor, resolution
+        self.measures, self.shares, self.resolution = measures, shares, resolution
         self.real_files, self.generated_files = (
             find_labeled_images([folder]) if per_class else files_of_folder(folder) for folder in (real, generated)
         )
+        self.pairs = _pairs(self.generated_files, self.real_files) if measures.paired else None
 
     def real(self) -> Sets:
         """Features of the real pictures."""
-        return self._features(self.real_files)
+        return self._real
 
     def systems(self) -> list[System]:
         """One system: the folder of generated pictures."""
@@ -57,10 +80,25 @@ class FolderSets:
             "resolution": self.resolution,
         }
         protocol = f"generated against real pictures of two folders, {_extent(self.resolution)}."
-        return [System("folder", lambda: self._features(self.generated_files), protocol, conditions=conditions)]
+        return [
+            System(
+                "folder",
+                self._generated,
+                protocol,
+                conditions=conditions,
+                compared_with="the real picture of the same name",
+            )
+        ]
 
-    def _features(self, files: Sequence[LabeledFile]) -> Sets:
-        return by_class(features_of_files(files, self.extractor, self.resolution))
+    @cached_property
+    def _real(self) -> Sets:
+        return by_class(features_of_files(self.real_files, self.measures, self.resolution, self.shares))
+
+    def _generated(self) -> dict[str, Sets]:
+        pairs = self.pairs or [(file, None) for file in self.generated_files]
+        rows = measured_files(pairs, self.measures, self.resolution, self.shares)
+        classes = {file.key: file.class_name for file in self.generated_files}
+        return by_measure(rows, [classes[key] for key in rows.labels])
 
 
 class UnpairedSets:
@@ -69,7 +107,8 @@ class UnpairedSets:
     Args:
         pipe: translates a picture without further arguments.
         name: of the checkpoint, for the results.
-        extractor: makes the features.
+        measures: measures the pictures. Where it compares pairs, a translation is compared with its input.
+        shares: divides the work.
         data: holds testA and testB, and for the nearest training picture trainB.
         num_images: inputs at most; None for all.
         resolution: as for `FolderSets`.
@@ -84,13 +123,15 @@ class UnpairedSets:
         self,
         pipe: TranslationPipeline,
         name: str,
-        extractor: FeatureExtractor,
+        measures: Measures,
+        shares: Shares,
         data: Path,
         num_images: int | None,
         resolution: int | None,
         seed: int,
     ):
-        self.pipe, self.name, self.extractor, self.resolution, self.seed = pipe, name, extractor, resolution, seed
+        self.pipe, self.name, self.resolution, self.seed = pipe, name, resolution, seed
+        self.measures, self.shares = measures, shares
         self.inputs = draw_files(files_of_folder(data / "testA"), num_images, seed)
         self.real_files = files_of_folder(data / "testB")
         self.training_files = files_of_folder(data / "trainB") if (data / "trainB").is_dir() else []
@@ -108,39 +149,79 @@ class UnpairedSets:
             "resolution": self.resolution,
         }
         ends = f"of testA against testB, {_extent(self.resolution)}."
-        systems = [
-            System("input", lambda: by_class(self._inputs), f"untouched pictures {ends}", conditions=conditions)
-        ]
+        systems = [System("input", self._untouched, f"untouched pictures {ends}", conditions=conditions)]
         if self.training_files:
             what = f"the pictures of trainB whose features are nearest to those {ends}"
             with_training = {**conditions, "training": describe_files(self.training_files)}
             systems.append(System("nearest-training-image", self._nearest, what, conditions=with_training))
         what = f"translations, with the pipeline's defaults, {ends}"
+        record = checkpoint_record(self.pipe)
         return [
             *systems,
-            System(self.name, self._translated, what, checkpoint_record(self.pipe), conditions, self.details),
+            System(self.name, self._translated, what, record, conditions, self.details, "its input"),
         ]
 
     @cached_property
     def _real(self) -> Sets:
-        return by_class(features_of_files(self.real_files, self.extractor, self.resolution))
+        return by_class(self._features(self.real_files))
 
     @cached_property
     def _inputs(self) -> dict[LabeledFile, Tensor]:
-        return features_of_files(self.inputs, self.extractor, self.resolution)
+        return self._features(self.inputs)
 
-    def _nearest(self) -> Sets:
-        training = features_of_files(self.training_files, self.extractor, self.resolution)
-        return nearest_by_class(by_class(self._inputs), by_class(training))
+    def _features(self, files: Sequence[LabeledFile]) -> dict[LabeledFile, Tensor]:
+        return features_of_files(files, self.measures, self.resolution, self.shares)
 
-    def _translated(self) -> Sets:
-        def translations():
-            for file in self._inputs:
+    def _untouched(self) -> dict[str, Sets]:
+        return {FEATURES: by_class(self._inputs)}
+
+    def _nearest(self) -> dict[str, Sets]:
+        training = by_class(self._features(self.training_files))
+        return {FEATURES: nearest_by_class(by_class(self._inputs), training)}
+
+    def _translated(self) -> dict[str, Sets]:
+        inputs = list(self._inputs)
+        conditions = {
+            **self.measures.record,
+            "checkpoint": checkpoint_record(self.pipe),
+            "inputs": [file_state(file) for file in inputs],
+            "resolution": self.resolution,
+            "seed": self.seed,
+            "device": self.pipe._execution_device.type,
+        }
+        rows = self.shares.rows(inputs, INPUTS, conditions, self._translate, "inputs translated")
+        self.details.update(rows.details)
+        return by_measure(rows, [NO_CLASS] * len(rows.labels))
+
+    def _translate(self, files: Sequence[LabeledFile]) -> Rows:
+        details: dict[str, Any] = {}
+
+        def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+            for file in files:
                 output = self.pipe(str(file.path), generator=torch.Generator().manual_seed(self.seed))
-                self.details.update(arguments=output.arguments, device=self.pipe._execution_device.type)
-                yield center_square(read_image(output.images[0]).pixels, self.resolution)
+                details.update(arguments=output.arguments, device=self.pipe._execution_device.type)
+                sides = read_image(output.images[0]).pixels, read_image(file.path).pixels
+                yield center_square(sides[0], self.resolution), center_square(sides[1], self.resolution)
 
-        return {NO_CLASS: self.extractor(translations())}
+        values = self.measures(pairs())
+        return Rows([file.key for file in files], values, details=details)
+
+
+def by_measure(rows: Rows, classes: Sequence[str]) -> dict[str, Sets]:
+    """Rows by measure and class; `classes` names that of every row."""
+    return {name: stack(zip(classes, values, strict=True)) for name, values in rows.values.items()}
+
+
+def _pairs(
+    generated: Sequence[LabeledFile], real: Sequence[LabeledFile]
+) -> list[tuple[LabeledFile, LabeledFile | None]]:
+    named = {(file.class_name, file.path.stem): file for file in real}
+    found = [(file, named.get((file.class_name, file.path.stem))) for file in generated]
+    if missing := [file.path for file, other in found if other is None]:
+        raise DatasetError(
+            f"data: {len(missing)} generated pictures have no real one of the same name, the first is {missing[0]}"
+        )
+    return found
 
 
 def checkpoint_record(pipe: TranslationPipeline) -> dict[str, Any]:

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
+
 from pipelines.images.provenance import installed_version, library_versions
+from pipelines.metrics.accuracy import fake_classifier, real_classifier
 from pipelines.metrics.features import FeatureExtractor
 from pipelines.metrics.fid import fid_score
 from pipelines.metrics.kid import kid_score
+from pipelines.metrics.measures import FEATURES, PAIRED, Measures
 from pipelines.metrics.per_class import Sets, mean_over_classes, over_all
 from pipelines.metrics.results import ResultsFile, result_key
-from pipelines.metrics.score import FEW, Score
+from pipelines.metrics.score import FEW, Score, mean_score
+from pipelines.metrics.shares import Shares
 
-METRICS: dict[str, Callable[[Sets, Sets, int], Score]] = {
+Metric = Callable[[Sets, Sets, int], Score]
+METRICS: dict[str, Metric] = {
     "fid": partial(over_all, fid_score),
     "kid": partial(over_all, kid_score),
     "mfid": partial(mean_over_classes, fid_score),
     "mkid": partial(mean_over_classes, kid_score),
+    "rc": real_classifier,
+    "fc": fake_classifier,
 }
-PER_CLASS = ("mfid", "mkid")
+CLASSIFIERS = ("rc", "fc")
+PER_CLASS = ("mfid", "mkid", *CLASSIFIERS)
 PUBLISHED = ("fid", "mfid")  # what papers measure with pytorch-fid
+WHAT = {  # a metric in words
+    "fid": "FID",
+    "kid": "KID",
+    "mfid": "FID, mean over classes",
+    "mkid": "KID, mean over classes",
+    "rc": "RC, accuracy on generated pictures of a linear classifier of real ones, mean over classes",
+    "fc": "FC, accuracy on real pictures of a linear classifier of generated ones, mean over classes",
+    "lpips": "uncalibrated LPIPS (unit features, squared distance, mean over places and taps), mean over pairs",
+    "sifid": "single-image FID (features of all places), mean over pairs",
+}
 
 
 @dataclass(frozen=True)
@@ -32,38 +51,49 @@ class System:
 
     Attributes:
         name: of the result's `system`.
-        features: returns the features of what it generates, by class; called once, when it is needed.
+        measured: returns by measure, and by class, the rows of what it generates; called once, when it is needed.
         protocol: one sentence on how its pictures come about.
         checkpoint: where its weights came from; None for what has none.
         conditions: everything else that decides about its pictures, JSON values.
-        details: what only its run tells, such as the precision; filled in by `features`.
+        details: what only its run tells, such as the precision; filled in by `measured`.
+        compared_with: which picture each of its pictures is compared with; None where there is none: the measures of
+            pairs are left out for it.
     """
 
     name: str
-    features: Callable[[], Sets]
+    measured: Callable[[], Mapping[str, Sets]]
     protocol: str
     checkpoint: dict[str, Any] | None = None
     conditions: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    compared_with: str | None = None
+
+
+def measures_for(metrics: Sequence[str]) -> list[str]:
+    """What has to be measured of every picture for metrics of these names."""
+    paired = [metric for metric in PAIRED if metric in metrics]
+    return [FEATURES, *paired] if len(paired) < len(set(metrics)) else paired
 
 
 def evaluate(
     real: Callable[[], Sets],
     systems: Sequence[System],
     metrics: Sequence[str],
-    extractor: FeatureExtractor,
+    measures: Measures,
     seed: int,
     results: ResultsFile,
+    shares: Shares,
 ) -> Iterator[dict[str, Any]]:
     """Measure every system by every metric; what the file of results holds already is not measured again.
 
     Args:
         real: returns the features of the real pictures by class; called only when something is to be measured.
         systems: see `System`.
-        metrics: names of `METRICS`.
-        extractor: made the features.
+        metrics: names of `METRICS`, and of measures of pairs.
+        measures: measured the pictures.
         seed: of subsets and resamplings.
-        results: new results are appended to it, each as soon as it is there.
+        results: new results are appended to it, each as soon as it is there, by the main process.
+        shares: of this process; all processes get all results.
 
     Yields:
         The results, measured or found, as dicts of JSON values.
@@ -72,60 +102,73 @@ def evaluate(
         MetricError: a set has too few pictures.
     """
     for system in systems:
-        generated = None
+        measured = None
         for metric in metrics:
+            if metric in PAIRED and system.compared_with is None:
+                continue
             conditions = {
                 "metric": metric,
                 "system": system.name,
                 "checkpoint": system.checkpoint,
-                "extractor": extractor.record,
+                "extractor": {**measures.extractor.record, **measures.taps_of(metric)},
                 "seed": seed,
                 "conditions": system.conditions,
             }
             key = result_key(conditions)
-            result = results.find(key)
+            result = shares.from_main(partial(results.find, key))
             if result is None:
                 start = time.perf_counter()
-                generated = system.features() if generated is None else generated
-                score = METRICS[metric](real(), generated, seed)
+                measured = system.measured() if measured is None else measured
+                against = {} if metric in PAIRED else real()
                 result = {
                     "key": key,
                     "metric": metric,
                     "system": system.name,
-                    **_values(score),
-                    **_counts(real(), generated, metric),
+                    **shares.from_main(partial(_values, metric, against, measured, seed)),
                     **conditions,
                     "details": system.details,
                     "versions": {**library_versions(), "torchvision": installed_version("torchvision")},
-                    "protocol": _protocol(metric, system, extractor),
-                    "published": _published(metric, extractor),
+                    "protocol": _protocol(metric, system, measures),
+                    "published": _published(metric, measures.extractor),
                     "seconds": round(time.perf_counter() - start, 1),
                 }
-                results.append(result)
+                if shares.is_main:
+                    results.append(result)
             yield result
 
 
-def _values(score: Score) -> dict[str, Any]:
+def _values(metric: str, real: Sets, measured: Mapping[str, Sets], seed: int) -> dict[str, Any]:
+    if metric in PAIRED:
+        pairs = torch.cat(list(measured[metric].values())).flatten()
+        score, counts = mean_score(pairs, seed), {"pairs": len(pairs)}
+        smallest, what = len(pairs), "pairs"
+    else:
+        generated = measured[FEATURES]
+        score = METRICS[metric](real, generated, seed)
+        counts, smallest, what = _counts(real, generated, metric)
     values: dict[str, Any] = {"value": score.value, "interval": score.interval, "std": score.std}
     if score.per_class:
         values["per_class"] = score.per_class
-    return values
+    return {**values, "counts": counts, "warning": _warning(metric, smallest, what)}
 
 
-def _counts(real: Sets, generated: Sets, metric: str) -> dict[str, Any]:
+def _counts(real: Sets, generated: Sets, metric: str) -> tuple[dict[str, Any], int, str]:
+    """The counts of a result, the smallest of them, and what it counts."""
     counts: dict[str, Any] = {"real": _total(real), "generated": _total(generated)}
-    smallest = min(counts.values())
-    where = ""
-    if metric in PER_CLASS:
-        counts["per_class"] = {name: [len(real[name]), len(generated[name])] for name in real}
-        smallest, where = min(min(pair) for pair in counts["per_class"].values()), " of a class"
-    warning = None
-    if smallest < FEW:
-        warning = (
-            f"As few as {smallest} pictures{where}, which is below 1,000: the interval (95 %) is the value and 1.96 "
-            "bootstrap standard errors to both sides, and the value can only be compared with ones of the same counts."
-        )
-    return {"counts": counts, "warning": warning}
+    if metric not in PER_CLASS:
+        return counts, min(counts.values()), "pictures"
+    counts["per_class"] = {name: [len(real[name]), len(generated[name])] for name in real}
+    return counts, min(min(pair) for pair in counts["per_class"].values()), "pictures of a class"
+
+
+def _warning(metric: str, smallest: int, what: str) -> str | None:
+    if smallest >= FEW:
+        return None
+    across = "; it is over classes, with the same classifier" if metric in CLASSIFIERS else ""
+    return (
+        f"As few as {smallest} {what}, which is below 1,000: the interval (95 %{across}) is the value and 1.96 "
+        "bootstrap standard errors to both sides, and the value can only be compared with ones of the same counts."
+    )
 
 
 def _total(sets: Sets) -> int:
@@ -142,10 +185,14 @@ def _published(metric: str, extractor: FeatureExtractor) -> dict[str, Any]:
     return {"comparable": True, "why": why}
 
 
-def _protocol(metric: str, system: System, extractor: FeatureExtractor) -> str:
-    over = ", mean over classes" if metric in PER_CLASS else ""
+def _protocol(metric: str, system: System, measures: Measures) -> str:
+    extractor = measures.extractor
     size = f" to {extractor.size} px" if extractor.resize != "none" else ""
+    if metric in PAIRED:
+        layers = f"{', '.join(measures.taps[metric])}; each compared with {system.compared_with}"
+    else:
+        layers = f"{extractor.tap} averaged over the picture"
     return (
-        f"{metric.lstrip('m').upper()}{over}, on {extractor.name} {extractor.tap} averaged over the picture, resize "
-        f"{extractor.resize}{size}; {system.protocol} Scores of other extractors cannot be compared with it."
+        f"{WHAT[metric]}, on {extractor.name} {layers}, resize {extractor.resize}{size}; {system.protocol} Scores of "
+        "other extractors cannot be compared with it."
     )

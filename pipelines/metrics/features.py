@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from pipelines.images.formats import ImageError, read_image
 
 RESIZE_MODES = ("clean", "pytorch-fid", "none")
 
@@ -24,8 +21,6 @@ class MetricError(ValueError):
 
 class FeatureExtractor:
     """A backbone whose deepest feature map, averaged over the picture, stands for the picture.
-
-    Pictures stream through in batches; only their features are kept.
 
     Args:
         network: called as `network(images, taps=(tap,))` with (B, 3, H, W) in [-1, 1], returns a map by tap; names its
@@ -87,62 +82,12 @@ class FeatureExtractor:
             "sha256": self.sha256,
         }
 
-    @torch.inference_mode()
-    def __call__(self, images: Iterable[Tensor]) -> Tensor:
-        """Features of pictures.
-
-        Args:
-            images: (3, H, W) fp32 in [-1, 1] each, any sizes; taken from the iterable batch by batch.
-
-        Returns:
-            (N, C) fp32, on the CPU.
+    def resized(self, image: Tensor) -> Tensor:
+        """A picture as the network sees it: (3, H, W) fp32 in [-1, 1], as is the result.
 
         Raises:
-            MetricError: there is no picture, or a feature is not finite.
+            MetricError: it is too small for the network.
         """
-        batches = [self._features(batch) for batch in _batches(map(self._resized, images), self.batch_size)]
-        if not batches:
-            raise MetricError("there is no picture to take features of")
-        features = torch.cat(batches)
-        if not torch.isfinite(features).all():
-            raise MetricError(f"{self.name} gives features that are not finite")
-        return features
-
-    def of_files(
-        self,
-        paths: Sequence[Path],
-        prepare: Callable[[Tensor], Tensor] = lambda pixels: pixels,
-        skip: Callable[[str], None] = print,
-    ) -> dict[Path, Tensor]:
-        """Features of image files, each read when its turn comes.
-
-        Args:
-            paths: the files.
-            prepare: is given (3, H, W) in [-1, 1] and returns what is measured.
-            skip: is told about every file that cannot be read and is left out.
-
-        Returns:
-            (C,) by path, in the order of the files.
-
-        Raises:
-            MetricError: not one can be read.
-        """
-        good = []
-
-        def pictures() -> Iterator[Tensor]:
-            for path in paths:
-                try:
-                    pixels = read_image(path).pixels
-                except ImageError as error:
-                    skip(f"{error} It is left out.")
-                    continue
-                good.append(path)
-                yield prepare(pixels)
-
-        features = self(pictures())
-        return dict(zip(good, features, strict=True))
-
-    def _resized(self, image: Tensor) -> Tensor:
         if self.resize != "none":
             image = (resize_clean if self.resize == "clean" else resize_bilinear)(image, self.size)
         least = getattr(self.network, "min_size", 1)
@@ -151,10 +96,10 @@ class FeatureExtractor:
             raise MetricError(f"a picture has {width} x {height} pixels; {self.name} needs {least} on both sides")
         return image
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def maps(self, images: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
+        """Feature maps (B, C, h, w) by tap, of pictures (B, 3, H, W) as `resized` returns them."""
         weight = next(self.network.parameters())
-        maps = self.network(batch.to(weight.device, weight.dtype), taps=(self.tap,))
-        return maps[self.tap].mean(dim=(2, 3)).float().cpu()
+        return self.network(images.to(weight.device, weight.dtype), taps=tuple(taps))
 
 
 def resize_clean(image: Tensor, size: int) -> Tensor:
@@ -195,13 +140,19 @@ def center_square(image: Tensor, size: int | None) -> Tensor:
     return ((square + 1) * 127.5).round() / 127.5 - 1
 
 
-def _batches(images: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Stack up to `size` neighbors of one shape."""
-    batch: list[Tensor] = []
-    for image in images:
-        if batch and (len(batch) == size or image.shape != batch[0].shape):
-            yield torch.stack(batch)
+def same_shapes(
+    pictures: Iterable[tuple[Tensor, Tensor | None]], size: int
+) -> Iterator[list[tuple[Tensor, Tensor | None]]]:
+    """Up to `size` neighbors whose shapes are the same, each with the picture it is compared with or None."""
+    batch: list[tuple[Tensor, Tensor | None]] = []
+    for pair in pictures:
+        if batch and (len(batch) == size or _shapes(pair) != _shapes(batch[0])):
+            yield batch
             batch = []
-        batch.append(image)
+        batch.append(pair)
     if batch:
-        yield torch.stack(batch)
+        yield batch
+
+
+def _shapes(pair: tuple[Tensor, Tensor | None]) -> list[torch.Size | None]:
+    return [None if picture is None else picture.shape for picture in pair]

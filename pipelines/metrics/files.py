@@ -6,15 +6,17 @@ import hashlib
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pipelines.images.formats import image_files
-from pipelines.metrics.features import FeatureExtractor, center_square
+from pipelines.images.formats import ImageError, image_files, read_image
+from pipelines.metrics.features import MetricError, center_square
+from pipelines.metrics.measures import FEATURES, Measures
+from pipelines.metrics.shares import Rows, Shares
 from pipelines.training.datasets import DatasetError, LabeledFile
 
 NO_CLASS = "all"  # the class of pictures that have none
@@ -85,29 +87,93 @@ def draw_files(files: Sequence[LabeledFile], count: int | None, seed: int) -> li
 
 
 def features_of_files(
-    files: Sequence[LabeledFile], extractor: FeatureExtractor, resolution: int | None
+    files: Sequence[LabeledFile], measures: Measures, resolution: int | None, shares: Shares
 ) -> dict[LabeledFile, Tensor]:
     """Features (C,) by file; a file that cannot be read is named on stderr and left out.
 
     Args:
         files: the pictures.
-        extractor: makes the features.
+        measures: only the features are taken.
         resolution: pixels of the center square that is taken of every picture; None for whole pictures.
+        shares: divides the work.
 
     Raises:
         MetricError: not one can be read.
     """
-    features = extractor.of_files([file.path for file in files], partial(center_square, size=resolution), skip=warn)
-    return {file: features[file.path] for file in files if file.path in features}
+    files = list(files)
+    rows = measured_files([(file, None) for file in files], measures.unpaired(), resolution, shares)
+    by_key = {file.key: file for file in files}
+    return {by_key[key]: row for key, row in zip(rows.labels, rows.values[FEATURES], strict=True)}
 
 
-def by_class(features: Mapping[LabeledFile, Tensor] | Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack features (C,) to (N, C) by class, from a mapping by file or from pairs of class and features."""
-    pairs = ((file.class_name, row) for file, row in features.items()) if isinstance(features, Mapping) else features
-    rows: dict[str, list[Tensor]] = defaultdict(list)
-    for name, row in pairs:
-        rows[name].append(row)
-    return {name: torch.stack(members) for name, members in rows.items()}
+def measured_files(
+    pairs: Sequence[tuple[LabeledFile, LabeledFile | None]],
+    measures: Measures,
+    resolution: int | None,
+    shares: Shares,
+) -> Rows:
+    """Measures of files, each with the file that it is compared with or None; labels are the keys of the first.
+
+    A pair with a file that cannot be read is named on stderr and left out.
+
+    Args:
+        pairs: the pictures.
+        measures: what is measured.
+        resolution: as for `features_of_files`.
+        shares: divides the work.
+
+    Raises:
+        MetricError: not one can be read, or the measures cannot compare two.
+    """
+
+    def work(chunk: Sequence[tuple[LabeledFile, LabeledFile | None]]) -> Rows:
+        good: list[str] = []
+        skipped: list[str] = []
+
+        def pictures() -> Iterator[tuple[Tensor, Tensor | None]]:
+            for file, other in chunk:
+                try:
+                    picture = center_square(read_image(file.path).pixels, resolution)
+                    counterpart = None if other is None else center_square(read_image(other.path).pixels, resolution)
+                except ImageError as error:
+                    skipped.append(f"{error} It is left out.")
+                    continue
+                good.append(file.key)
+                yield picture, counterpart
+
+        return Rows(values=measures(pictures()), labels=good, skipped=skipped)
+
+    conditions = {
+        **measures.record,
+        "resolution": resolution,
+        "files": [[None if file is None else file_state(file) for file in pair] for pair in pairs],
+    }
+    rows = shares.rows(pairs, measures.extractor.batch_size, conditions, work)
+    if shares.is_main:
+        for sentence in rows.skipped:
+            warn(sentence)
+    if not rows.labels:
+        raise MetricError("there is no picture to take features of")
+    return rows
+
+
+def file_state(file: LabeledFile) -> list[Any]:
+    """Key, size and time of a file: pictures made anew under the same names are other pictures."""
+    status = file.path.stat()
+    return [file.key, status.st_size, status.st_mtime_ns]
+
+
+def by_class(features: Mapping[LabeledFile, Tensor]) -> dict[str, Tensor]:
+    """Stack features (C,) of files to (N, C) by class."""
+    return stack((file.class_name, row) for file, row in features.items())
+
+
+def stack(rows: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Stack rows (C,) to (N, C) by class, from pairs of class and row."""
+    found: dict[str, list[Tensor]] = defaultdict(list)
+    for name, row in rows:
+        found[name].append(row)
+    return {name: torch.stack(members) for name, members in found.items()}
 
 
 def warn(sentence: str) -> None:

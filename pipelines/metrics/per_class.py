@@ -35,9 +35,7 @@ def mean_over_classes(metric: Metric, real: Sets, generated: Sets, seed: int) ->
     Raises:
         MetricError: the classes are not the same, or a class has fewer than 2 pictures; the message names it.
     """
-    if real.keys() != generated.keys():
-        first = sorted(real.keys() ^ generated.keys())[0]
-        raise MetricError(f"the classes are not the same: only one side has pictures of {first!r}")
+    same_classes(real, generated)
     scores = {}
     for name, features in real.items():
         try:
@@ -50,3 +48,14 @@ def mean_over_classes(metric: Metric, real: Sets, generated: Sets, seed: int) ->
         error=math.sqrt(sum(error**2 for error in errors)) / len(scores) if errors else None,
         per_class={name: score.value for name, score in scores.items()},
     )
+
+
+def same_classes(real: Sets, generated: Sets) -> None:
+    """Check that both sides have the same classes.
+
+    Raises:
+        MetricError: they do not; the message names one.
+    """
+    if real.keys() != generated.keys():
+        first = sorted(real.keys() ^ generated.keys())[0]
+        raise MetricError(f"the classes are not the same: only one side has pictures of {first!r}")

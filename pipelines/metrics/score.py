@@ -39,6 +39,17 @@ class Score:
         return self.value - 1.96 * self.error, self.value + 1.96 * self.error
 
 
+def mean_score(values: Tensor, seed: int = 0, per_class: dict[str, float] | None = None) -> Score:
+    """The mean of (N,) values, with its bootstrap error where there are fewer than 1,000 and at least 2."""
+    values = values.double()
+    error = None
+    if len(values) > 1:
+        error = standard_error(
+            lambda drawn, _: float(values.mean() if drawn is None else values[drawn].mean()), len(values), FEW, seed
+        )
+    return Score(float(values.mean()), error, per_class=per_class or {})
+
+
 def standard_error(
     statistic: Callable[[Tensor | None, Tensor | None], float], real: int, generated: int, seed: int
 ) -> float | None:

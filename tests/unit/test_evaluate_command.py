@@ -1,4 +1,5 @@
 import json
+from functools import wraps
 from types import SimpleNamespace
 
 import pytest
@@ -180,6 +181,78 @@ def test_two_folders(fake, classes, tmp_path, capsys):
     assert "only one side has pictures of 'cat'" in capsys.readouterr().err
 
 
+def test_pairs_of_two_folders(fake, classes, tmp_path, capsys):
+    other = tmp_path / "generated"
+    other.mkdir()
+    for number in range(5):
+        picture(30, 24, number).save(other / f"{number}.jpg")
+    words = ["--generated", other, "--data", classes / "ant", "--metrics", "lpips", "sifid", "fid"]
+    assert evaluate(tmp_path, *words) == 0
+    lpips, sifid, fid = results(tmp_path)
+    assert lpips["counts"] == sifid["counts"] == {"pairs": 5}
+    assert fid["counts"] == {"real": 6, "generated": 5}
+    assert lpips["extractor"]["taps"] == ["relu1_1", "relu2_1"]
+    assert sifid["extractor"]["taps"] == ["relu1_1"]
+    assert "taps" not in fid["extractor"]
+    assert lpips["interval"][0] < lpips["value"] < lpips["interval"][1]
+    assert "As few as 5 pairs" in lpips["warning"]
+    assert "each compared with the real picture of the same name" in lpips["protocol"]
+    assert not lpips["published"]["comparable"]
+    (other / "2.jpg").rename(other / "two.jpg")
+    assert evaluate(tmp_path, *words) == 1
+    assert "1 generated pictures have no real one of the same name" in capsys.readouterr().err
+    words = ["--generated", classes / "ant", "--data", classes / "ant", "--metrics", "sifid", "lpips"]
+    assert evaluate(tmp_path, *words) == 0
+    assert [line["value"] for line in results(tmp_path)[-2:]] == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_translations_are_compared_with_their_inputs(fake, classes, tmp_path):
+    assert evaluate(tmp_path, "fake", "--data", classes, "--metrics", "lpips", "--num-images", 4) == 0
+    (line,) = results(tmp_path)  # nothing to compare the baselines with
+    assert (line["system"], line["counts"]) == ("fake", {"pairs": 8})
+    assert line["value"] > 0
+    assert line["details"]["arguments"] == {"precision": "fp32"}
+    assert "each compared with its input" in line["protocol"]
+
+
+def test_classifiers_of_real_and_of_generated_pictures(fake, classes, tmp_path):
+    assert evaluate(tmp_path, "fake", "--data", classes, "--metrics", "rc", "fc", "--resolution", 16) == 0
+    for line in results(tmp_path):
+        assert set(line["per_class"]) == set(CLASSES)
+        assert line["value"] == pytest.approx(sum(line["per_class"].values()) / 3)
+        assert "over classes, with the same classifier" in line["warning"]
+    assert results(tmp_path)[0]["system"] == "input"
+    assert results(tmp_path)[0]["value"] < 0.1  # pictures of other classes, that the classifier was trained on
+
+
+def test_features_are_kept_and_found_again(fake, classes, tmp_path, monkeypatch):
+    words = ["fake", "--data", classes, "--work", tmp_path / "work", "--metrics"]
+
+    class_call = FakeClasses.__call__
+
+    @wraps(class_call)
+    def break_off(self, *given, **options):
+        if len(self.asked) == 10:
+            raise KeyboardInterrupt
+        return class_call(self, *given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeClasses, "__call__", break_off)
+        assert evaluate(tmp_path, *words, "kid") == 130
+    first = len(fake.asked)
+    assert evaluate(tmp_path, *words, "kid") == 0
+    assert len(fake.asked) - first == 18 - 8  # two chunks of four inputs were whole
+    asked = len(fake.asked)
+    assert evaluate(tmp_path, *words, "mkid") == 0
+    assert len(fake.asked) == asked
+    kept = results(tmp_path)
+    assert kept[-1]["details"]["arguments"] == {"precision": "fp32"}
+    (tmp_path / "out" / "results.jsonl").unlink()
+    assert evaluate(tmp_path, "fake", "--data", classes, "--metrics", "kid", "mkid") == 0
+    fresh = {(line["system"], line["metric"]): line["value"] for line in results(tmp_path)}
+    assert {(line["system"], line["metric"]): line["value"] for line in kept} == fresh
+
+
 def test_the_same_pictures_have_no_distance(fake, classes, tmp_path):
     assert evaluate(tmp_path, "--generated", classes, "--data", classes, "--metrics", "mfid", "--resolution", 12) == 0
     assert results(tmp_path)[0]["value"] == pytest.approx(0, abs=1e-6)
@@ -193,6 +266,7 @@ def test_the_same_pictures_have_no_distance(fake, classes, tmp_path):
         (["--generated", "x", "--seed", 1, "--per-class", 3, "--metrics", "fid"], "--per-class is for checkpoints"),
         (["cut", "--metrics", "mfid", "fid"], "--metrics mfid: cut has no classes"),
         (["cut", "--metrics", "fid", "--per-class", 3], "are for many classes; cut has none"),
+        (["cut", "--metrics", "sifid"], "--metrics sifid compares pairs of pictures"),
         (["fake", "--metrics", "fid", "--batch-size", 0], "--batch-size is 0; it must be at least 1"),
         (["oeft-starter", "--metrics", "fid"], "OEFTPipeline takes an exemplar"),
         (["fake", "--metrics", "fid", "--extractor", "cut"], "--extractor cut has no backbone"),
@@ -238,5 +312,6 @@ def test_a_result_says_that_inputs_are_shared(fake, classes, tmp_path):
 
 
 def test_the_command_offers_every_metric():
-    assert set(evaluate_command.METRICS) == set(evaluation.METRICS)
+    assert set(evaluate_command.METRICS) == {*evaluation.METRICS, *evaluation.PAIRED}
     assert evaluate_command.PER_CLASS == evaluation.PER_CLASS
+    assert set(evaluation.WHAT) == set(evaluate_command.METRICS)

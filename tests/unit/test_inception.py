@@ -12,6 +12,7 @@ from pipelines.__main__ import main
 from pipelines.commands import extractor as extractor_command
 from pipelines.conversion.report import ConversionError
 from pipelines.metrics.features import FeatureExtractor, MetricError
+from pipelines.metrics.measures import Measures
 from pipelines.networks.inception import InceptionBackbone
 from tests.tiny import picture, seeded
 
@@ -113,19 +114,23 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
         InceptionBackbone.from_file(tmp_path / "other.pth")
 
 
+def features_of(extractor, image):
+    return Measures(extractor)([(image, None)])["features"]
+
+
 def test_pytorch_fid_mode(networks):
     big = torch.rand(3, 40, 500, generator=seeded(5)) * 2 - 1
     extractor = FeatureExtractor(networks["fid"], "inception", {}, resize="pytorch-fid", size=80)
     resized = F.interpolate((big[None] + 1) / 2, size=(80, 80), mode="bilinear", align_corners=False) * 2 - 1
     with torch.no_grad():
         expected = networks["fid"](resized, taps=("Mixed_7c",))["Mixed_7c"].mean(dim=(2, 3))
-    torch.testing.assert_close(extractor([big]), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(features_of(extractor, big), expected, rtol=1e-3, atol=1e-4)
     clean = FeatureExtractor(networks["fid"], "inception", {}, resize="clean", size=80)
-    assert (clean([big]) - expected).abs().max() > 0.01
+    assert (features_of(clean, big) - expected).abs().max() > 0.01
     assert extractor.record["resize"] == "pytorch-fid"
     assert extractor.record["size"] == 80
     with pytest.raises(MetricError, match="a picture has 500 x 40 pixels; inception needs 75 on both sides"):
-        FeatureExtractor(networks["fid"], "inception", {}, resize="none")([big])
+        features_of(FeatureExtractor(networks["fid"], "inception", {}, resize="none"), big)
 
 
 def test_only_the_published_extractor_is_published(networks):

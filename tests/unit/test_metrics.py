@@ -11,11 +11,13 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from pipelines.metrics.baselines import nearest_features
 from pipelines.metrics.features import FeatureExtractor, MetricError, center_square, resize_clean
 from pipelines.metrics.fid import fid, fid_score, gaussian
-from pipelines.metrics.files import draw_files, read_split
+from pipelines.metrics.files import draw_files, features_of_files, files_of_folder, read_split
 from pipelines.metrics.kid import kid, kid_score, polynomial_mmd
+from pipelines.metrics.measures import Measures
 from pipelines.metrics.per_class import mean_over_classes, over_all
 from pipelines.metrics.results import ResultsFile, result_key
 from pipelines.metrics.score import standard_error
+from pipelines.metrics.shares import Shares
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.training.datasets import DatasetError, LabeledFile, find_labeled_images, write_split
 from tests.tiny import picture, seeded
@@ -160,6 +162,10 @@ def backbone():
     return network
 
 
+def features_of(extractor, pictures):
+    return Measures(extractor)((image, None) for image in pictures)["features"]
+
+
 def images(*sizes):
     return [torch.rand(3, *size, generator=seeded(number)) * 2 - 1 for number, size in enumerate(sizes)]
 
@@ -169,16 +175,16 @@ def test_batches_do_not_change_features(backbone, resize):
     pictures = images((20, 30), (20, 30), (16, 16), (20, 30), (40, 24))
     single = FeatureExtractor(backbone, "tiny", {}, resize=resize, size=16, batch_size=1)
     many = FeatureExtractor(backbone, "tiny", {}, resize=resize, size=16, batch_size=3)
-    features = many(iter(pictures))
+    features = features_of(many, iter(pictures))
     assert features.shape == (5, 8)
-    assert torch.allclose(features, single(pictures), atol=1e-5)
+    assert torch.allclose(features, features_of(single, pictures), atol=1e-5)
     assert many.record["tap"] == "relu2_1"
     assert many.record["size"] == (16 if resize == "clean" else None)
 
 
 def test_features_are_the_mean_of_a_map(backbone):
     (picture_,) = images((16, 16))
-    features = FeatureExtractor(backbone, "tiny", {}, tap="relu1_1", resize="none")([picture_])
+    features = features_of(FeatureExtractor(backbone, "tiny", {}, tap="relu1_1", resize="none"), [picture_])
     expected = backbone(picture_[None], taps=("relu1_1",))["relu1_1"].mean(dim=(2, 3))
     assert torch.allclose(features, expected)
 
@@ -202,16 +208,17 @@ def test_center_square():
     assert center_square(image, None) is image
 
 
-def test_unreadable_files_are_named_and_left_out(backbone, tmp_path):
+def test_unreadable_files_are_named_and_left_out(backbone, tmp_path, capsys):
     picture().save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"x")
-    extractor, said = FeatureExtractor(backbone, "tiny", {}, size=16), []
-    features = extractor.of_files([tmp_path / "a.png", tmp_path / "b.png"], skip=said.append)
-    assert list(features) == [tmp_path / "a.png"]
-    assert len(said) == 1
-    assert "b.png" in said[0]
+    measures = Measures(FeatureExtractor(backbone, "tiny", {}, size=16))
+    good, broken = files_of_folder(tmp_path)
+    assert list(features_of_files([good, broken], measures, None, Shares())) == [good]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "b.png" in said
     with pytest.raises(MetricError, match="no picture"):
-        extractor.of_files([tmp_path / "b.png"], skip=said.append)
+        features_of_files([broken], measures, None, Shares())
 
 
 def test_extractor_refuses_what_it_cannot_do(backbone):
@@ -222,7 +229,7 @@ def test_extractor_refuses_what_it_cannot_do(backbone):
     with pytest.raises(MetricError, match="size is 0"):
         FeatureExtractor(backbone, "tiny", {}, size=0)
     with pytest.raises(MetricError, match="not finite"):
-        FeatureExtractor(backbone, "tiny", {}, resize="none")([torch.full((3, 8, 8), float("nan"))])
+        features_of(FeatureExtractor(backbone, "tiny", {}, resize="none"), [torch.full((3, 8, 8), float("nan"))])
 
 
 def test_nearest_features():
