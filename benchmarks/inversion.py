@@ -3,7 +3,7 @@
     python benchmarks/inversion.py [--repeats 5] [--only 256-6-30 256-8-20 1024-6-30]
 
 A case is resolution, composing layer and number of codes of a PGGAN of the paper's widths. The distance is that of
-mGANprior, squares plus the features of VGG-16 up to relu3_3 at 256 pixels; all weights are random. The plain way runs the same
+mGANprior: squares, and L1 on VGG-16's relu3_3 at 256 pixels; all weights are random. The plain way runs the same
 iteration in fp32 and the default memory layout, one code after the other, with gradients of the generator's and the
 backbone's weights that nobody needs. Every case runs in its own process with two threads, the allocator set in all of
 them. What "authors" says is what their code took with the same allocator on two cores of an AMD EPYC, another machine
