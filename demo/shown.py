@@ -13,7 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
-import gradio as gr
+from gradio.components import Component
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -41,7 +41,7 @@ def as_file(picture: Image.Image | bytes, png: bool = False, folder: str = "show
     return str(path)
 
 
-def keep(picture: Image.Image, component: gr.components.Component) -> str:
+def keep(picture: Image.Image, component: Component) -> str:
     """Return the path of a picture's file, every pixel of it, for a picture that may be asked for later.
 
     Args:
@@ -62,7 +62,7 @@ class Previews:
         component: shows them.
     """
 
-    def __init__(self, component: gr.components.Component):
+    def __init__(self, component: Component):
         self.component = component
         self._times: dict[str, float] = {}  # by path, oldest first
 

@@ -12,8 +12,10 @@ from pipelines.hub.registry import Checkpoint
 INTRODUCTION = """
 ### Exemplar
 Two copies of a small network look at the source and at the exemplar, and are fine-tuned on this one pair until places
-of the one find their counterparts in the other. Then the exemplar's colors move to the source's places. It is the
-correspondence fine-tuning of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
+of the one find their counterparts in the other. Then the exemplar's colors move to the source's places. Where the
+checkpoint has a GAN of one kind of picture, it is searched in several ways for the picture behind that warp, and the
+one that is most like what the GAN knows becomes the result. It is the correspondence fine-tuning and multiple GAN
+inversion of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
 
 ### Unpaired
 A network that was trained on two piles of photographs, without pairs, redraws a photo of the one kind as the other:

@@ -47,7 +47,7 @@ class InversionSettings:
         object.__setattr__(self, "hypotheses", _checked_hypotheses(self.hypotheses))
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"`optimizer` is {self.optimizer!r}; accepted are {', '.join(OPTIMIZERS)}.")
-        by_hand = _is_number(self.decide, int) and 0 <= self.decide < len(self.hypotheses)
+        by_hand = _is_number(self.decide, int) and self.decide in range(len(self.hypotheses))
         if self.decide not in DECISIONS and not by_hand:
             accepted = f"{', '.join(DECISIONS)}, and 0 to {len(self.hypotheses) - 1} for a hypothesis"
             raise ValueError(f"`decide` is {self.decide!r}; accepted are {accepted}.")
