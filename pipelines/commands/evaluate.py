@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipelines.metrics.measures import Measures
     from pipelines.metrics.shares import Shares
 
-METRICS = ("fid", "kid", "mfid", "mkid", "rc", "fc", "lpips", "sifid")
+METRICS = ("fid", "kid", "mfid", "mkid", "rc", "fc", "lpips", "sifid", "pixels", "segmentation")
 PER_CLASS = ("mfid", "mkid", "rc", "fc")
 
 
@@ -38,7 +38,8 @@ def add_parser(subparsers) -> None:
         required=True,
         help="mfid, mkid: mean over classes; rc, fc: accuracy of a classifier of real pictures on generated ones, and "
         "the reverse; lpips: uncalibrated distance of a translation from its input, or of a picture of --generated "
-        "from that of the same name in --data; sifid: single-image FID of such pairs of --generated",
+        "from that of the same name in --data; sifid: single-image FID of such pairs of --generated; pixels: share of "
+        "the pixels that --segmenter gives --labels; segmentation: mean IoU of --generated with label maps in --data",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="results, appended as JSON lines")
     parser.add_argument(
@@ -57,6 +58,15 @@ def add_parser(subparsers) -> None:
         "pytorch-fid)",
     )
     parser.add_argument("--size", type=int, metavar="N", help="pixels to resize to (default: 128; of inception 299)")
+    parser.add_argument(
+        "--segmenter",
+        type=Path,
+        metavar="FILE",
+        help="weights of a segmentation network of torchvision (safetensors or .pth), for pixels and segmentation",
+    )
+    parser.add_argument(
+        "--labels", type=int, nargs="+", metavar="N", help="labels of the segmenter that pixels counts together"
+    )
     parser.add_argument(
         "--resolution",
         type=int,
@@ -85,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         DatasetError: a folder or the split cannot be used.
     """
     _check(args)
-    from pipelines.commands.extractor import load_extractor
+    from pipelines.commands.extractor import load_extractor, load_segments
     from pipelines.metrics.evaluation import evaluate, measures_for
     from pipelines.metrics.measures import Measures
     from pipelines.metrics.results import ResultsFile
@@ -93,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
     shares = Shares(args.work)
     args.device = args.device or shares.device
-    measures = Measures(load_extractor(args), measures_for(args.metrics))
+    measures = Measures(load_extractor(args), measures_for(args.metrics), load_segments(args))
     sets = _folders(args, measures, shares) if args.generated else _of_checkpoint(args, measures, shares)
     file = ResultsFile(args.output)
     for result in evaluate(sets.real, sets.systems(), args.metrics, measures, args.seed, file, shares):
@@ -110,12 +120,25 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("evaluate needs either a CHECKPOINT or --generated.")
     if not args.generated and "sifid" in args.metrics:
         raise UsageError("--metrics sifid compares pairs of pictures: give them by --generated and --data.")
+    _check_segments(args)
     if args.generated and len(args.data) > 1:
         raise UsageError("--data: one folder is compared with --generated.")
     for name in ("size", "resolution", "num_images", "per_class", "batch_size"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
+
+
+def _check_segments(args: argparse.Namespace) -> None:
+    segmented = [metric for metric in ("pixels", "segmentation") if metric in args.metrics]
+    if segmented and args.segmenter is None:
+        raise UsageError(f"--metrics {' '.join(segmented)}: needs --segmenter.")
+    if ("pixels" in segmented) != (args.labels is not None):
+        raise UsageError("--metrics pixels and --labels need each other.")
+    if "segmentation" in segmented and (len(set(args.metrics)) > 1 or not args.generated or args.resolution):
+        raise UsageError(
+            "--metrics segmentation stands alone, with --generated, without --resolution: its --data are label maps."
+        )
 
 
 def _folders(args: argparse.Namespace, measures: Measures, shares: Shares) -> Any:
@@ -136,6 +159,8 @@ def _of_checkpoint(args: argparse.Namespace, measures: Measures, shares: Shares)
     pipe = call.load(args.checkpoint, args.device)
     accepted = call.parameters(pipe)
     if "target_class" in accepted:
+        if "pixels" in args.metrics:
+            raise UsageError(f"--metrics pixels: {args.checkpoint} has many classes; translate, and use --generated.")
         return ClassSets(
             pipe,
             args.checkpoint,
@@ -155,7 +180,7 @@ def _of_checkpoint(args: argparse.Namespace, measures: Measures, shares: Shares)
         )
     if wrong := [metric for metric in args.metrics if metric in PER_CLASS]:
         raise UsageError(
-            f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid, kid and lpips."
+            f"--metrics {' '.join(wrong)}: {args.checkpoint} has no classes; it takes fid, kid, lpips and pixels."
         )
     if args.split or args.per_class or args.exclude or len(args.data) > 1:
         raise UsageError(

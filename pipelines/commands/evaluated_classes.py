@@ -124,7 +124,14 @@ class ClassSets:
         return [
             *systems,
             System(
-                self.name, self._translated, what, checkpoint_record(self.pipe), conditions, self.details, "its input"
+                self.name,
+                self._translated,
+                what,
+                checkpoint_record(self.pipe),
+                conditions,
+                self.details,
+                compared_with="its input",
+                offers=self.measures.names,
             ),
         ]
 

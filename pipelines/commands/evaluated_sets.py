@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pipelines.metrics.files import (
     measured_files,
     stack,
 )
-from pipelines.metrics.measures import FEATURES, Measures
+from pipelines.metrics.measures import FEATURES, PIXELS, SEGMENTATION, Measures
 from pipelines.metrics.per_class import Sets
 from pipelines.metrics.shares import Rows, Shares
 from pipelines.training.datasets import DatasetError, LabeledFile, describe_files, find_labeled_images
@@ -39,7 +39,7 @@ class FolderSets:
 
     Args:
         measures: measures the pictures. Where it compares pairs, a generated picture is compared with the real one of
-            the same name (and class), whatever its ending.
+            the same name (and class), whatever its ending; for "segmentation" the real folder is one of label maps.
         shares: divides the work.
         real: folder of real pictures.
         generated: folder of generated pictures.
@@ -65,7 +65,8 @@ class FolderSets:
         self.real_files, self.generated_files = (
             find_labeled_images([folder]) if per_class else files_of_folder(folder) for folder in (real, generated)
         )
-        self.pairs = _pairs(self.generated_files, self.real_files) if measures.paired else None
+        with_pairs = measures.paired or SEGMENTATION in measures.names
+        self.pairs = _pairs(self.generated_files, self.real_files) if with_pairs else None
 
     def real(self) -> Sets:
         """Features of the real pictures."""
@@ -80,15 +81,15 @@ class FolderSets:
             "resolution": self.resolution,
         }
         protocol = f"generated against real pictures of two folders, {_extent(self.resolution)}."
-        return [
-            System(
-                "folder",
-                self._generated,
-                protocol,
-                conditions=conditions,
-                compared_with="the real picture of the same name",
-            )
-        ]
+        generated = System(
+            "folder",
+            self._generated,
+            protocol,
+            conditions=conditions,
+            compared_with="the real picture of the same name",
+            offers=self.measures.names,
+        )
+        return [*_real_pixels(self, conditions), generated]
 
     @cached_property
     def _real(self) -> Sets:
@@ -121,7 +122,7 @@ class UnpairedSets:
 
     def __init__(
         self,
-        pipe: TranslationPipeline,
+        pipe: Any,
         name: str,
         measures: Measures,
         shares: Shares,
@@ -149,7 +150,10 @@ class UnpairedSets:
             "resolution": self.resolution,
         }
         ends = f"of testA against testB, {_extent(self.resolution)}."
-        systems = [System("input", self._untouched, f"untouched pictures {ends}", conditions=conditions)]
+        untouched = System(
+            "input", self._untouched, f"untouched pictures {ends}", conditions=conditions, offers=self._without_pairs
+        )
+        systems = [*_real_pixels(self, conditions), untouched]
         if self.training_files:
             what = f"the pictures of trainB whose features are nearest to those {ends}"
             with_training = {**conditions, "training": describe_files(self.training_files)}
@@ -158,7 +162,16 @@ class UnpairedSets:
         record = checkpoint_record(self.pipe)
         return [
             *systems,
-            System(self.name, self._translated, what, record, conditions, self.details, "its input"),
+            System(
+                self.name,
+                self._translated,
+                what,
+                record,
+                conditions,
+                self.details,
+                compared_with="its input",
+                offers=self.measures.names,
+            ),
         ]
 
     @cached_property
@@ -172,8 +185,13 @@ class UnpairedSets:
     def _features(self, files: Sequence[LabeledFile]) -> dict[LabeledFile, Tensor]:
         return features_of_files(files, self.measures, self.resolution, self.shares)
 
+    @property
+    def _without_pairs(self) -> tuple[str, ...]:
+        return tuple(name for name in self.measures.names if name in (FEATURES, PIXELS))
+
     def _untouched(self) -> dict[str, Sets]:
-        return {FEATURES: by_class(self._inputs)}
+        pixels = pixels_of_files(list(self._inputs), self) if PIXELS in self.measures.names else {}
+        return {FEATURES: by_class(self._inputs), **pixels}
 
     def _nearest(self) -> dict[str, Sets]:
         training = by_class(self._features(self.training_files))
@@ -205,6 +223,22 @@ class UnpairedSets:
 
         values = self.measures(pairs())
         return Rows([file.key for file in files], values, details=details)
+
+
+def pixels_of_files(files: Sequence[LabeledFile], sets: FolderSets | UnpairedSets) -> dict[str, Sets]:
+    """The share of pixels that have the labels, of pictures as they are."""
+    pairs = [(file, None) for file in files]
+    rows = measured_files(pairs, sets.measures.only(PIXELS), sets.resolution, sets.shares)
+    return by_measure(rows, [NO_CLASS] * len(rows.labels))
+
+
+def _real_pixels(sets: FolderSets | UnpairedSets, conditions: dict[str, Any]) -> list[System]:
+    """The real pictures as a system of its own, where pixels of labels are counted: nothing else is measured of it."""
+    if PIXELS not in sets.measures.names:
+        return []
+    protocol = f"the real pictures themselves, {_extent(sets.resolution)}."
+    measured = partial(pixels_of_files, sets.real_files, sets)
+    return [System("real", measured, protocol, conditions=conditions, offers=(PIXELS,))]
 
 
 def by_measure(rows: Rows, classes: Sequence[str]) -> dict[str, Sets]:

@@ -1,4 +1,4 @@
-"""The network whose features `evaluate` compares: a checkpoint's backbone, or Inception from a file or the Hub."""
+"""The networks that `evaluate` measures with: a backbone, Inception from a file or the Hub, and a segmenter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from pipelines.hub.registry import COMMIT
 from pipelines.hub.snapshot import download_snapshot
 from pipelines.hub.verify import file_sha256
 from pipelines.metrics.features import PYTORCH_FID_SIZE, FeatureExtractor
+from pipelines.metrics.segments import Segments, chosen_labels
 from pipelines.networks.inception import PYTORCH_FID_SHA256, InceptionBackbone
+from pipelines.networks.segmenter import Segmenter
 
 INCEPTION = "inception:"
 ON_THE_HUB = ("timm/inception_v3.tv_in1k", "timm/inception_v3.tf_in1k")
@@ -52,6 +54,23 @@ def load_extractor(args: argparse.Namespace) -> FeatureExtractor:
         batch_size=args.batch_size,
         published=loaded.published,
     )
+
+
+def load_segments(args: argparse.Namespace) -> Segments | None:
+    """The segmenter of `--segmenter` and `--labels`, on `--device`; None where there is none.
+
+    Raises:
+        UsageError: it does not have the labels.
+        ConversionError: the file of weights cannot be read, or is of no segmentation network.
+    """
+    if args.segmenter is None:
+        return None
+    network = Segmenter.from_file(args.segmenter).to(call.place(args.device))
+    try:
+        labels = chosen_labels(args.labels or (), network.classes)
+    except ValueError as error:
+        raise UsageError(f"--labels: {error}.") from error
+    return Segments(network, args.segmenter.name, file_sha256(args.segmenter), labels)
 
 
 def _backbone(args: argparse.Namespace) -> _Loaded:

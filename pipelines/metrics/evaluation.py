@@ -15,10 +15,11 @@ from pipelines.metrics.accuracy import fake_classifier, real_classifier
 from pipelines.metrics.features import FeatureExtractor
 from pipelines.metrics.fid import fid_score
 from pipelines.metrics.kid import kid_score
-from pipelines.metrics.measures import FEATURES, PAIRED, Measures
+from pipelines.metrics.measures import FEATURES, PAIRED, SEGMENTATION, SEGMENTED, Measures
 from pipelines.metrics.per_class import Sets, mean_over_classes, over_all
 from pipelines.metrics.results import ResultsFile, result_key
 from pipelines.metrics.score import FEW, Score, mean_score
+from pipelines.metrics.segments import segmentation_score, segmentation_scores
 from pipelines.metrics.shares import Shares
 
 Metric = Callable[[Sets, Sets, int], Score]
@@ -30,6 +31,7 @@ METRICS: dict[str, Metric] = {
     "rc": real_classifier,
     "fc": fake_classifier,
 }
+OF_PICTURES = (*PAIRED, *SEGMENTED)  # metrics that are means over pictures
 CLASSIFIERS = ("rc", "fc")
 PER_CLASS = ("mfid", "mkid", *CLASSIFIERS)
 PUBLISHED = ("fid", "mfid")  # what papers measure with pytorch-fid
@@ -42,6 +44,8 @@ WHAT = {  # a metric in words
     "fc": "FC, accuracy on real pictures of a linear classifier of generated ones, mean over classes",
     "lpips": "uncalibrated LPIPS (unit features, squared distance, mean over places and taps), mean over pairs",
     "sifid": "single-image FID (features of all places), mean over pairs",
+    "pixels": "share of the pixels that have the labels, mean over pictures",
+    "segmentation": "mean IoU of the labels that are found with those of the label maps",
 }
 
 
@@ -56,8 +60,8 @@ class System:
         checkpoint: where its weights came from; None for what has none.
         conditions: everything else that decides about its pictures, JSON values.
         details: what only its run tells, such as the precision; filled in by `measured`.
-        compared_with: which picture each of its pictures is compared with; None where there is none: the measures of
-            pairs are left out for it.
+        compared_with: which picture each of its pictures is compared with; None where there is none.
+        offers: what it measures of its pictures; metrics of anything else are left out for it.
     """
 
     name: str
@@ -67,12 +71,13 @@ class System:
     conditions: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     compared_with: str | None = None
+    offers: tuple[str, ...] = (FEATURES,)
 
 
 def measures_for(metrics: Sequence[str]) -> list[str]:
     """What has to be measured of every picture for metrics of these names."""
-    paired = [metric for metric in PAIRED if metric in metrics]
-    return [FEATURES, *paired] if len(paired) < len(set(metrics)) else paired
+    own = [metric for metric in OF_PICTURES if metric in metrics]
+    return own if len(own) == len(set(metrics)) else [FEATURES, *own]
 
 
 def evaluate(
@@ -89,7 +94,7 @@ def evaluate(
     Args:
         real: returns the features of the real pictures by class; called only when something is to be measured.
         systems: see `System`.
-        metrics: names of `METRICS`, and of measures of pairs.
+        metrics: names of `METRICS`, and of measures of pictures.
         measures: measured the pictures.
         seed: of subsets and resamplings.
         results: new results are appended to it, each as soon as it is there, by the main process.
@@ -104,13 +109,13 @@ def evaluate(
     for system in systems:
         measured = None
         for metric in metrics:
-            if metric in PAIRED and system.compared_with is None:
+            if (metric if metric in OF_PICTURES else FEATURES) not in system.offers:
                 continue
             conditions = {
                 "metric": metric,
                 "system": system.name,
                 "checkpoint": system.checkpoint,
-                "extractor": {**measures.extractor.record, **measures.taps_of(metric)},
+                "extractor": measures.record_of(metric),
                 "seed": seed,
                 "conditions": system.conditions,
             }
@@ -119,7 +124,7 @@ def evaluate(
             if result is None:
                 start = time.perf_counter()
                 measured = system.measured() if measured is None else measured
-                against = {} if metric in PAIRED else real()
+                against = {} if metric in OF_PICTURES else real()
                 result = {
                     "key": key,
                     "metric": metric,
@@ -138,15 +143,18 @@ def evaluate(
 
 
 def _values(metric: str, real: Sets, measured: Mapping[str, Sets], seed: int) -> dict[str, Any]:
-    if metric in PAIRED:
-        pairs = torch.cat(list(measured[metric].values())).flatten()
-        score, counts = mean_score(pairs, seed), {"pairs": len(pairs)}
-        smallest, what = len(pairs), "pairs"
+    extra: Mapping[str, float] = {}
+    if metric in OF_PICTURES:
+        rows = torch.cat(list(measured[metric].values()))
+        score = segmentation_score(rows, seed) if metric == SEGMENTATION else mean_score(rows.flatten(), seed)
+        extra = segmentation_scores(rows) if metric == SEGMENTATION else {}
+        what = "pairs" if metric in PAIRED else "pictures"
+        counts, smallest = {what: len(rows)}, len(rows)
     else:
         generated = measured[FEATURES]
         score = METRICS[metric](real, generated, seed)
         counts, smallest, what = _counts(real, generated, metric)
-    values: dict[str, Any] = {"value": score.value, "interval": score.interval, "std": score.std}
+    values: dict[str, Any] = {"value": score.value, "interval": score.interval, "std": score.std, **extra}
     if score.per_class:
         values["per_class"] = score.per_class
     return {**values, "counts": counts, "warning": _warning(metric, smallest, what)}
@@ -187,6 +195,9 @@ def _published(metric: str, extractor: FeatureExtractor) -> dict[str, Any]:
 
 def _protocol(metric: str, system: System, measures: Measures) -> str:
     extractor = measures.extractor
+    if metric in SEGMENTED:
+        by = measures.record_of(metric)["id"]
+        return f"{WHAT[metric]}, by {by}; {system.protocol} Scores of other segmenters cannot be compared with it."
     size = f" to {extractor.size} px" if extractor.resize != "none" else ""
     if metric in PAIRED:
         layers = f"{', '.join(measures.taps[metric])}; each compared with {system.compared_with}"

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from pipelines.images.formats import ImageError, image_files, read_image
 from pipelines.metrics.features import MetricError, center_square
-from pipelines.metrics.measures import FEATURES, Measures
+from pipelines.metrics.measures import FEATURES, SEGMENTATION, Measures
+from pipelines.metrics.segments import read_labels
 from pipelines.metrics.shares import Rows, Shares
 from pipelines.training.datasets import DatasetError, LabeledFile
 
@@ -101,7 +102,7 @@ def features_of_files(
         MetricError: not one can be read.
     """
     files = list(files)
-    rows = measured_files([(file, None) for file in files], measures.unpaired(), resolution, shares)
+    rows = measured_files([(file, None) for file in files], measures.only(FEATURES), resolution, shares)
     by_key = {file.key: file for file in files}
     return {by_key[key]: row for key, row in zip(rows.labels, rows.values[FEATURES], strict=True)}
 
@@ -134,7 +135,7 @@ def measured_files(
             for file, other in chunk:
                 try:
                     picture = center_square(read_image(file.path).pixels, resolution)
-                    counterpart = None if other is None else center_square(read_image(other.path).pixels, resolution)
+                    counterpart = None if other is None else _counterpart(other.path, measures, resolution)
                 except ImageError as error:
                     skipped.append(f"{error} It is left out.")
                     continue
@@ -155,6 +156,12 @@ def measured_files(
     if not rows.labels:
         raise MetricError("there is no picture to take features of")
     return rows
+
+
+def _counterpart(path: Path, measures: Measures, resolution: int | None) -> Tensor:
+    if SEGMENTATION in measures.names:
+        return read_labels(path)
+    return center_square(read_image(path).pixels, resolution)
 
 
 def file_state(file: LabeledFile) -> list[Any]:

@@ -267,6 +267,9 @@ def test_the_same_pictures_have_no_distance(fake, classes, tmp_path):
         (["cut", "--metrics", "mfid", "fid"], "--metrics mfid: cut has no classes"),
         (["cut", "--metrics", "fid", "--per-class", 3], "are for many classes; cut has none"),
         (["cut", "--metrics", "sifid"], "--metrics sifid compares pairs of pictures"),
+        (["cut", "--metrics", "pixels", "--labels", 1], "--metrics pixels: needs --segmenter"),
+        (["cut", "--metrics", "pixels", "--segmenter", "x"], "pixels and --labels need each other"),
+        (["cut", "--metrics", "segmentation", "--segmenter", "x"], "segmentation stands alone, with --generated"),
         (["fake", "--metrics", "fid", "--batch-size", 0], "--batch-size is 0; it must be at least 1"),
         (["oeft-starter", "--metrics", "fid"], "OEFTPipeline takes an exemplar"),
         (["fake", "--metrics", "fid", "--extractor", "cut"], "--extractor cut has no backbone"),
@@ -312,6 +315,6 @@ def test_a_result_says_that_inputs_are_shared(fake, classes, tmp_path):
 
 
 def test_the_command_offers_every_metric():
-    assert set(evaluate_command.METRICS) == {*evaluation.METRICS, *evaluation.PAIRED}
+    assert set(evaluate_command.METRICS) == {*evaluation.METRICS, *evaluation.OF_PICTURES}
     assert evaluate_command.PER_CLASS == evaluation.PER_CLASS
     assert set(evaluation.WHAT) == set(evaluate_command.METRICS)
