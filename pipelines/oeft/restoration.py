@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.base import TranslationOutput
+from pipelines.images.formats import read_image
 from pipelines.images.geometry import enlarge
 from pipelines.oeft.degradations import Degradation, area_to, at_least, masked, reduced_to, to_gray, with_luma_of
 from pipelines.oeft.output import Hypothesis, join_images
@@ -115,11 +117,11 @@ def inverted(run: Refinement, task: Task, notes: tuple[str, ...], output_type: s
     return InversionOutput(as_batch(hypotheses[chosen].image), [hypotheses], [chosen], [(*notes, *foreign)])
 
 
-def read_mask(mask: Image.Image | np.ndarray | Tensor, height: int, width: int) -> Tensor:
+def read_mask(mask: str | Path | Image.Image | np.ndarray | Tensor, height: int, width: int) -> Tensor:
     """Read where pixels are missing.
 
     Args:
-        mask: a picture that is white (above one half) where pixels are missing; or an array or tensor (H, W), of
+        mask: a picture or its file, white (above one half) where pixels are missing; or an array or tensor (H, W) of
             booleans or in [0, 1].
         height: of the image that it belongs to, pixels.
         width: likewise.
@@ -128,11 +130,13 @@ def read_mask(mask: Image.Image | np.ndarray | Tensor, height: int, width: int) 
         (1, 1, height, width) of 0 and 1.
 
     Raises:
+        ImageError: the file cannot be read.
         ValueError: it has another size, or is all of one kind.
     """
-    if isinstance(mask, Image.Image):
-        mask = np.asarray(mask.convert("L"), dtype=np.float32) / 255
-    values = torch.as_tensor(np.asarray(mask, dtype=np.float32)) > 0.5
+    if isinstance(mask, str | Path | Image.Image):
+        values = read_image(mask, name="mask").pixels.mean(dim=0) > 0
+    else:
+        values = torch.as_tensor(np.asarray(mask, dtype=np.float32)) > 0.5
     if tuple(values.shape) != (height, width):
         given = " x ".join(map(str, reversed(values.shape)))
         raise ValueError(f"`mask` is {given}; it must have the image's size, {width} x {height}.")

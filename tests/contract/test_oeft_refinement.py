@@ -230,6 +230,17 @@ def test_inpainting_keeps_what_is_known_and_never_looks_at_what_is_missing(pipe)
     assert np.array_equal(first, other)
 
 
+def test_a_mask_may_be_a_file_a_picture_or_an_array(pipe, tmp_path):
+    mask = left_of(30, 40)
+    shown = Image.fromarray((mask.numpy() * 255).astype(np.uint8))
+    shown.save(tmp_path / "mask.png")
+    results = [
+        pipe.invert(picture(), "inpainting", mask=each, generator=seeded(), num_steps=1).images[0]
+        for each in (mask, mask.bool().numpy(), shown, tmp_path / "mask.png", str(tmp_path / "mask.png"))
+    ]
+    assert all(np.array_equal(results[0], result) for result in results[1:])
+
+
 def test_super_resolution_compares_small_pictures(pipe):
     image = picture(8, 8)
     output = pipe.invert(image, "super-resolution", factor=4, generator=seeded(), num_steps=30, output_type="pt")
