@@ -142,7 +142,7 @@ def _check_segments(args: argparse.Namespace) -> None:
 
 
 def _folders(args: argparse.Namespace, measures: Measures, shares: Shares) -> Any:
-    from pipelines.commands.evaluated_sets import FolderSets
+    from pipelines.commands.evaluated_folders import FolderSets
 
     for name in ("split", "num_images", "per_class", "exclude"):
         if getattr(args, name) is not None:

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.metrics.results import result_key
+
+_PATIENCE = timedelta(days=2)  # of a process whose share is done, for those that are slower
 
 Task = TypeVar("Task")
 Value = TypeVar("Value")
@@ -54,7 +57,7 @@ class Shares:
         self.folder = folder
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-        self._state = PartialState(cpu=on_cpu) if several else None
+        self._state = PartialState(cpu=on_cpu, timeout=_PATIENCE) if several else None
         self.index, self.count = (self._state.process_index, self._state.num_processes) if self._state else (0, 1)
 
     @property
