@@ -21,7 +21,7 @@ The generator was trained apart; `{prior}` is what it was called. Mean and covar
 come from {num_images} {origin}. {share:.0%} of the generator's own pictures are nearer to them than {reach:.3g}:
 beyond that, what a refinement gives is taken for a picture of another domain."""
 _BATCH = 50
-_REACH = 0.99  # share of the prior's own pictures within the reach
+_REACH = 0.95  # share of the prior's own pictures within the reach
 
 
 def add_parser(subparsers: Any) -> None:
