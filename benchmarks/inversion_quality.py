@@ -38,9 +38,9 @@ from pipelines.oeft.augmentation import geometric, photometric
 from pipelines.oeft.degradations import area_to
 from pipelines.oeft.settings import OEFTSettings
 
-HYPOTHESES = [[layer, codes] for layer in (4, 6, 8) for codes in (1, 10, 20, 40)]
-FIXED = (6, 20)  # what mGANprior would be given
-CHANGES = OEFTSettings(color_jitter=0.3, rotation=20.0, scale=0.2, translation=0.1, noise=0.0)
+HYPOTHESES = [[layer, codes] for layer in (2, 4, 6) for codes in (1, 10, 30)]
+FIXED = (6, 30)  # mGANprior's default
+CHANGES = OEFTSettings(color_jitter=0.15, rotation=20.0, scale=0.2, translation=0.1, noise=0.0)
 SCORES = ("score", "loss")  # the Frechet distance to the domain, and eq. 12 itself
 SHOWN = 8  # rows of the sheet
 
@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("checkpoint")
     parser.add_argument("pictures", type=Path, help="folder of pictures that the prior has not seen")
     parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=150, help="of every hypothesis")
+    parser.add_argument("--preset", default="balanced", help="of the warp")
     parser.add_argument("--output", type=Path, default=Path("outputs/inversion_quality.png"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -62,7 +63,7 @@ def main() -> None:
     files = sorted(arguments.pictures.iterdir())
     pairs, rows = [], []
     for number, path in enumerate(files[: arguments.count]):
-        pair, row = refine(pipe, read_image(path).pixels, arguments.steps, arguments.seed + number)
+        pair, row = refine(pipe, read_image(path).pixels, arguments, arguments.seed + number)
         pairs.append(pair)
         rows.append(row)
         sheet(rows[:SHOWN]).save(arguments.output)
@@ -75,14 +76,15 @@ def main() -> None:
     report_ways(pipe, pairs, others)
 
 
-def refine(pipe, source: Tensor, steps: int, seed: int) -> tuple[dict, object]:
+def refine(pipe, source: Tensor, arguments: argparse.Namespace, seed: int) -> tuple[dict, object]:
     """One pair: the truth and the scores of every hypothesis, and a row of the sheet."""
     copy = photometric(source[None], CHANGES, torch.Generator().manual_seed(seed))
     exemplar = geometric(copy, CHANGES, torch.Generator().manual_seed(seed))
     output = pipe(
         (source + 1) / 2,
         (exemplar + 1) / 2,
-        refine_settings={"hypotheses": HYPOTHESES, "num_steps": steps, "drop_ratio": 0},
+        refine_settings={"hypotheses": HYPOTHESES, "num_steps": arguments.steps, "drop_ratio": 0},
+        preset=arguments.preset,
         generator=torch.Generator().manual_seed(seed),
         output_type="pt",
     )
@@ -142,7 +144,7 @@ def report_ways(pipe, pairs: list[dict], others: Tensor) -> None:
     fixed = HYPOTHESES.index(list(FIXED))
     ways = {
         "warp": [pair["images"]["warp"] for pair in pairs],
-        "single code, layer 4": [pair["images"]["hypotheses"][0] for pair in pairs],
+        "single code, layer 2": [pair["images"]["hypotheses"][0] for pair in pairs],
         "multi-code, fixed": [pair["images"]["hypotheses"][fixed] for pair in pairs],
         "self-deciding": [pair["images"]["hypotheses"][pair["chosen"]] for pair in pairs],
         "right results": [pair["images"]["right"] for pair in pairs],

@@ -143,7 +143,9 @@ class UnpairedTab(UnpairedLayout):
                     yield {self.slider: slider, **self._show_all(results, len(files))}
             stopped = len(results.files) + len(results.failures) < len(files)
             text = results.summary(len(files), stopped)
-            yield {**self._offer(results, job.checkpoint, text, len(files) > 1, request), self.notes: results.notes()}
+            offer = self._offer(results, job.checkpoint, text, len(files) > 1, request)
+            # The gallery once more: a slow page may lose what comes in quick succession.
+            yield {**offer, **self._show_all(results, len(files)), self.notes: results.notes()}
 
     def _example(self, index: int, request: gr.Request) -> dict:
         example = self.examples[index]

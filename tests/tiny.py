@@ -42,7 +42,7 @@ def tiny_refining_oeft(seed: int = 0) -> OEFTPipeline:
     with torch.no_grad():
         samples = prior(codes, prior.embedding(torch.zeros(16, dtype=torch.long)))
     domain.measure(pipe.backbone, [samples], "samples of the prior", reach=1e6)
-    settings = {"hypotheses": [[2, 3], [4, 2], [4, 4]], "num_steps": 4, "drop_ratio": 0}
+    settings = {"hypotheses": [[2, 3], [4, 2], [4, 4]], "num_draws": 8, "num_steps": 4, "drop_ratio": 0}
     pipe = OEFTPipeline(pipe.backbone, prior, domain, refine_settings=settings)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -28,7 +28,7 @@ class DomainStatistics(ModelMixin, ConfigMixin):
         shrinkage: share of the domain's covariance in that of a single picture, whose places are few and alike.
         num_images: pictures that were measured.
         origin: what they were, in words.
-        reach: distance that 99 of 100 of the prior's own pictures stay below; what is beyond is of another domain.
+        reach: distance that 95 of 100 of the prior's own pictures stay below; what is beyond is of another domain.
 
     Attributes:
         mean: (C,), fp32.

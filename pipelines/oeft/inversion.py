@@ -110,7 +110,8 @@ class Inversion:
             raise ValueError(
                 f"`hypotheses` has the composing layers {wanted}; this generator has {list(self.prior.layers)}."
             )
-        self.hypotheses = [self._begin(layer, count) for layer, count in known]
+        nearest = self._nearest(max(count for _, count in known)) if self.settings.num_draws else None
+        self.hypotheses = [self._begin(layer, count, nearest) for layer, count in known]
         optimizer = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[self.settings.optimizer]
         self._optimizers = [optimizer(each.variables(), lr=self.settings.learning_rate) for each in self.hypotheses]
 
@@ -155,13 +156,28 @@ class Inversion:
             members = list(group)
             yield from (members[first : first + at_once] for first in range(0, len(members), at_once))
 
-    def _begin(self, layer: int, count: int) -> Code:
+    @torch.no_grad()
+    def _nearest(self, at_least: int) -> Tensor:
+        """Codes from the latents' distribution, in the order of the losses of their own pictures."""
+        parameter = next(self.prior.generator.parameters())
+        codes = self.prior.draw(max(self.settings.num_draws, at_least), self.generator).to(parameter.device)
+        layer = min(self.prior.layers)
+        losses = []
+        with torch.autocast(parameter.device.type, enabled=False):
+            for some in codes.to(parameter.dtype).split(max(1, PIXELS_AT_ONCE // self.prior.resolution**2)):
+                losses.append(self.objective(self.prior.tail(self.prior.head(some, layer), some, layer).float()))
+        return codes[torch.cat(losses).argsort(stable=True)]
+
+    def _begin(self, layer: int, count: int, nearest: Tensor | None) -> Code:
         """Codes from the latents' distribution; every channel of every code counts the same."""
         parameter = next(self.prior.generator.parameters())
-        codes = self.prior.draw(count, self.generator).to(parameter.device)
+        if nearest is None:
+            codes = self.prior.draw(count, self.generator).to(parameter.device)
+        else:
+            codes = nearest[:count].clone()
         importance = torch.full((count, self.prior.layers[layer][0]), 1 / count, device=parameter.device)
-        # The mean of the codes is where the layers behind the split do least on their own account.
-        tail = codes.mean(dim=0, keepdim=True)
+        # The mean of codes at random is where the layers behind the split do least on their own account.
+        tail = codes.mean(dim=0, keepdim=True) if nearest is None else codes[:1].clone()
         return Code(
             layer,
             codes.requires_grad_(),

@@ -17,6 +17,8 @@ class InversionSettings:
 
     Attributes:
         hypotheses: composing layer and number of codes of each. Layers that the generator does not have are left out.
+        num_draws: codes that are drawn; every hypothesis begins from those whose own pictures are nearest to the
+            target. 0: from the first that come, as mGANprior does.
         num_steps: updates of every hypothesis.
         optimizer: "adam", or "sgd" without momentum.
         learning_rate: of codes and channel importances.
@@ -30,10 +32,11 @@ class InversionSettings:
             the index in the output of the hypothesis that somebody chose, which is taken whatever its distance.
     """
 
-    hypotheses: tuple[tuple[int, int], ...] = ((4, 10), (6, 20), (8, 20))
-    num_steps: int = 100
+    hypotheses: tuple[tuple[int, int], ...] = ((2, 30), (4, 30), (6, 20))
+    num_draws: int = 256
+    num_steps: int = 150
     optimizer: str = "adam"
-    learning_rate: float = 0.05
+    learning_rate: float = 0.02
     divide_by_codes: bool = False
     lambda_perceptual: float = 0.1
     perceptual_tap: str | None = None
@@ -51,8 +54,10 @@ class InversionSettings:
         if self.decide not in DECISIONS and not by_hand:
             accepted = f"{', '.join(DECISIONS)}, and 0 to {len(self.hypotheses) - 1} for a hypothesis"
             raise ValueError(f"`decide` is {self.decide!r}; accepted are {accepted}.")
-        if not _is_number(self.num_steps, int) or self.num_steps < 0:
-            raise ValueError(f"`num_steps` is {self.num_steps!r}; it must be a whole number, 0 or more.")
+        for name in ("num_draws", "num_steps"):
+            value = getattr(self, name)
+            if not _is_number(value, int) or value < 0:
+                raise ValueError(f"`{name}` is {value!r}; it must be a whole number, 0 or more.")
         for name in ("learning_rate", "lambda_perceptual", "drop_after", "drop_ratio"):
             value = getattr(self, name)
             if not _is_number(value, int | float) or value < 0 or (name == "learning_rate" and value == 0):
@@ -101,6 +106,7 @@ INVERSION_PRESETS = {
     # Layers and codes of OEFT sec. 4.1; the rest is mGANprior's.
     "paper": InversionSettings(
         hypotheses=tuple(product(range(4, 9), (10, 20, 30, 40))),
+        num_draws=0,
         num_steps=3000,
         optimizer="sgd",
         learning_rate=1.0,

@@ -55,7 +55,7 @@ def test_several_photos_with_a_broken_one(visit, page, pictures, tmp_path):
     visit.wait_for_text("#unpaired-progress", r"2 of 3 photos in \d+ s")
     visit.wait_for_text("#notes", r"The photo \(broken.png\) is not an image that can be read")
     assert "The photo was scaled from 400 x 300 to" in visit.text("#notes")
-    assert page.locator("#results img").count() == 2
+    page.wait_for_function("document.querySelectorAll('#results img').length === 2")
     before = page.locator("#unpaired-slider img").first.get_attribute("src")
     page.locator("#results button.thumbnail-item").first.click()
     page.wait_for_function(

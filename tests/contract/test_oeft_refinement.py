@@ -194,7 +194,7 @@ def test_a_checkpoint_without_a_prior_says_what_is_missing():
 
 
 def test_settings_by_name_by_preset_and_all_at_once(pipe):
-    single = {"hypotheses": [[4, 2]], "num_steps": 2}
+    single = {"hypotheses": [[4, 2]], "num_steps": 2, "num_draws": 8}
     by_name = call(pipe, refine_settings=single, output_type="pt")
     at_once = call(pipe, refine_settings=InversionSettings(**single), num_refine_steps=2, output_type="pt")
     assert [(each.layer, each.num_codes) for each in by_name.hypotheses[0]] == [(4, 2)]

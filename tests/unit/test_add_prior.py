@@ -52,13 +52,13 @@ def test_it_writes_a_checkpoint_that_refines(base, gan, tmp_path, capsys):
     assert "layer `relu1_1`" in (output / "README.md").read_text()
 
 
-def test_the_reach_holds_99_of_100_of_the_priors_own_pictures(base, gan, tmp_path):
+def test_the_reach_holds_95_of_100_of_the_priors_own_pictures(base, gan, tmp_path):
     from pipelines.commands.add_prior import sample
 
     add(base, gan, tmp_path / "out", "--samples", "100")
     pipe = OEFTPipeline.from_pretrained(tmp_path / "out")
     distances = [value for batch in sample(pipe, 100, seed=0) for value in pipe.domain.distance(pipe.backbone, batch)]
-    assert sum(value > pipe.domain.config["reach"] for value in distances) == 1
+    assert sum(value > pipe.domain.config["reach"] for value in distances) == 5
 
 
 def test_the_statistics_are_those_of_the_places(base, gan, tmp_path):
