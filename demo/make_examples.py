@@ -48,12 +48,7 @@ PAIRS: dict[str, tuple[Maker, Maker]] = {
         package_picture(skimage, "data/astronaut.png", (110, 0, 350, 250)),
         package_picture(matplotlib, "mpl-data/sample_data/grace_hopper.jpg", (90, 20, 430, 390)),
     ),
-    "4-cats": (
-        package_picture(gradio, "media_assets/images/cheetah1.jpg"),
-        package_picture(skimage, "data/chelsea.png"),
-    ),
 }
-CHECKPOINTS = {"4-cats": "oeft-cats"}  # of the others: oeft-starter
 
 
 def make(pipe: OEFTPipeline, name: str, num_steps: int | None) -> None:
@@ -84,12 +79,11 @@ def main() -> None:
     """Make all examples, or those that are named."""
     parser = argparse.ArgumentParser(description="Make the examples of the Exemplar tab again.")
     parser.add_argument("names", nargs="*", default=list(PAIRS), help=f"some of {', '.join(PAIRS)}")
-    parser.add_argument("--checkpoint", help="checkpoint id (default: the example's own)")
+    parser.add_argument("--checkpoint", default="oeft-starter", help="checkpoint id (default: oeft-starter)")
     parser.add_argument("--num-steps", type=int, help="steps (default: the preset's)")
     options = parser.parse_args()
+    pipe = OEFTPipeline.from_pretrained(options.checkpoint).to(pick_device())
     for name in options.names:
-        checkpoint = options.checkpoint or CHECKPOINTS.get(name, "oeft-starter")
-        pipe = OEFTPipeline.from_pretrained(checkpoint).to(pick_device())
         make(pipe, name, options.num_steps)
         print(f"{name} is made")
 

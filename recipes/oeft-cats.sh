@@ -12,7 +12,7 @@ python -m pipelines train autoencoder --data "$1" --output "$START" --steps 2400
 python -m pipelines train biggan --data "$1" --init "$START/gan" --backbone oeft-starter --output "$GAN" --steps 3000 \
     --batch-size 32 --lr-generator 1e-4 --discriminator-warmup 60 --ema-decay 0.995
 python -m pipelines add-prior oeft-starter --prior "$GAN/gan" --data "$1" --output "$OUT" --tap relu3_2 --half \
-    --refine-settings '{"hypotheses": [[2, 10], [2, 30], [4, 30], [6, 20]]}' --license cc-by-nc-4.0 --overwrite
+    --refine-settings '{"hypotheses": [[2, 30], [4, 30], [6, 30]]}' --license cc-by-nc-4.0 --overwrite
 
 # The backbone is the one of weights/oeft-starter: checkpoints.json says so.
 for part in prior domain model_index.json; do

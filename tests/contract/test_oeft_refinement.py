@@ -50,8 +50,8 @@ def test_a_checkpoint_with_a_prior_refines_and_shows_every_hypothesis(pipe):
     output = call(pipe)
     assert output.images[0].size == output.warped[0].size == (40, 30)
     assert [(each.layer, each.num_codes) for each in output.hypotheses[0]] == [(2, 3), (4, 2), (4, 4)]
-    scores = [each.score for each in output.hypotheses[0]]
-    assert output.chosen == [scores.index(min(scores))]
+    losses = [each.loss for each in output.hypotheses[0]]
+    assert output.chosen == [losses.index(min(losses))]
     assert np.array_equal(output.images[0], output.hypotheses[0][output.chosen[0]].image)
     assert not np.array_equal(output.images[0], output.warped[0])
 
@@ -70,10 +70,10 @@ def test_a_small_source_gets_a_result_as_large_as_the_priors_pictures(pipe):
     output.correspondence(31, 23)  # pixels of the result
 
 
-def test_the_lowest_loss_decides_when_asked_to(pipe):
-    output = call(pipe, refine_settings={"decide": "loss"})
-    losses = [each.loss for each in output.hypotheses[0]]
-    assert output.chosen == [losses.index(min(losses))]
+def test_the_distance_to_the_domain_decides_when_asked_to(pipe):
+    output = call(pipe, refine_settings={"decide": "frechet"})
+    scores = [each.score for each in output.hypotheses[0]]
+    assert output.chosen == [scores.index(min(scores))]
 
 
 def test_a_hypothesis_that_is_named_is_taken_whatever_its_distance(pipe):
