@@ -23,7 +23,7 @@ def ask(client, pictures, checkpoint="oeft-refining", **others):
         preset="fast",
         num_steps=3,
         seed=3,
-        **others,
+        **{"num_refine_steps": 6, **others},
         api_name="/translate_exemplar",
     )
 
@@ -32,15 +32,15 @@ def test_arguments_have_defaults(client):
     endpoint = client.view_api(return_format="dict")["named_endpoints"]["/translate_exemplar"]
     defaults = {each["parameter_name"]: each["parameter_default"] for each in endpoint["parameters"]}
     assert defaults["refine"] is True
-    assert defaults["num_refine_steps"] == 6  # of the checkpoint that can refine
+    assert defaults["num_refine_steps"] == 150  # of oeft-cats, the first checkpoint that can refine
 
 
 def test_refined_result_its_hypotheses_and_another_choice(client, pictures):
     path, details = ask(client, pictures).result(timeout=90)
     assert details["steps"] == 9
     assert [[each["layer"], each["num_codes"]] for each in details["hypotheses"]] == HYPOTHESES
-    scores = [each["score"] for each in details["hypotheses"]]
-    assert details["chosen"] == scores.index(min(scores))
+    losses = [each["loss"] for each in details["hypotheses"]]
+    assert details["chosen"] == losses.index(min(losses))
     assert read_record(path)["arguments"]["refine"] is True
 
     other = (details["chosen"] + 1) % 3
