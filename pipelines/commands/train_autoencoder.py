@@ -65,10 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.hub.allocator import tune_allocator
     from pipelines.training.autoencoder import AutoencoderTrainer, taps_of
     from pipelines.training.autoencoder_config import AutoencoderConfig
-    from pipelines.training.checkpoint import list_checkpoints
-    from pipelines.training.gan import initial_networks
     from pipelines.training.loop import train
-    from pipelines.training.pretrained_gan import begin, read_gan
+    from pipelines.training.pretrained_gan import read_gan
 
     init = read_gan(args.init) if args.init else None
     config = train_biggan.sized_config(args, AutoencoderConfig, init)
@@ -80,11 +78,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
-    networks = initial_networks(config, len(data.class_names))
-    if init:
-        note = begin(init, networks, data.class_names)
-        if accelerator.is_main_process and not list_checkpoints(args.output / "checkpoints"):
-            print(note)
+    networks = train_biggan.first_networks(args, config, init, data.class_names, accelerator)
     trainer = AutoencoderTrainer(config, len(data.class_names), accelerator, backbone, networks)
     origin = {"backbone": backbone_name, "init": train_biggan.name_of(args.init)}
     finished = train(

@@ -15,6 +15,8 @@ from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from pipelines.training.pretrained_gan import GAN
 
 Sized = TypeVar("Sized")
@@ -84,11 +86,10 @@ def run(args: argparse.Namespace) -> int:
     from accelerate import Accelerator
 
     from pipelines.hub.allocator import tune_allocator
-    from pipelines.training.checkpoint import list_checkpoints
-    from pipelines.training.gan import BigGANTrainer, initial_networks
+    from pipelines.training.gan import BigGANTrainer
     from pipelines.training.gan_config import BigGANConfig
     from pipelines.training.loop import train
-    from pipelines.training.pretrained_gan import begin, read_gan
+    from pipelines.training.pretrained_gan import read_gan
 
     init = read_gan(args.init) if args.init else None
     config = sized_config(args, BigGANConfig, init)
@@ -96,11 +97,7 @@ def run(args: argparse.Namespace) -> int:
     backbone, backbone_name = read_backbone(args.backbone) if args.backbone else (None, None)
     accelerator = Accelerator()
     data = ClassFolders(args, config.resolution, accelerator)
-    networks = initial_networks(config, len(data.class_names))
-    if init:
-        note = begin(init, networks, data.class_names)
-        if accelerator.is_main_process and not list_checkpoints(args.output / "checkpoints"):
-            print(note)
+    networks = first_networks(args, config, init, data.class_names, accelerator)
     trainer = BigGANTrainer(config, len(data.class_names), accelerator, networks, backbone)
     finished = train(
         trainer,
@@ -116,6 +113,26 @@ def run(args: argparse.Namespace) -> int:
         if finished < config.steps:
             print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
     return 0 if finished >= config.steps else 130
+
+
+def first_networks(
+    args: argparse.Namespace, config: Any, init: GAN | None, class_names: list[str], accelerator: Accelerator
+) -> GAN:
+    """The networks that a run begins with: random ones, and of `init` all that fits, which a new run says.
+
+    Raises:
+        TrainingError: nothing of `init` fits.
+    """
+    from pipelines.training.checkpoint import list_checkpoints
+    from pipelines.training.gan import initial_networks
+    from pipelines.training.pretrained_gan import begin
+
+    networks = initial_networks(config, len(class_names))
+    if init:
+        note = begin(init, networks, class_names)
+        if accelerator.is_main_process and not list_checkpoints(args.output / "checkpoints"):
+            print(note)
+    return networks
 
 
 def sized_config(args: argparse.Namespace, config: type[Sized], init: GAN | None) -> Sized:
