@@ -123,8 +123,10 @@ def described(hypotheses: tuple[Hypothesis, ...]) -> tuple[dict[str, Any], ...]:
 
 
 def _caption(hypothesis: dict[str, Any]) -> str:
-    """Such as "Layer 6, 20 codes, score 12.3"; the loss stands for a score that is not there."""
-    score = hypothesis["score"]
-    value = f"loss {hypothesis['loss']:.3g}" if score is None else f"score {score:.3g}"
-    dropped = ", dropped" if hypothesis["dropped"] else ""
-    return f"Layer {hypothesis['layer']}, {hypothesis['num_codes']} codes, {value}{dropped}"
+    """Such as "Layer 6, 20 codes, loss 0.02, score 0.76": what decides, and the distance to the domain."""
+    parts = [f"Layer {hypothesis['layer']}, {hypothesis['num_codes']} codes", f"loss {hypothesis['loss']:.3g}"]
+    if hypothesis["score"] is not None:
+        parts.append(f"score {hypothesis['score']:.3g}")
+    if hypothesis["dropped"]:
+        parts.append("dropped")
+    return ", ".join(parts)

@@ -151,7 +151,7 @@ def test_a_choice_by_hand_has_a_record_that_repeats_it(job, pair, gallery, tmp_p
         by_hand, automatic = (choices.words(each).removeprefix("the ") for each in (chosen, event.chosen))
         note = record["notes"][-1].lower()
         assert note.startswith(f"chosen by hand: {by_hand}")
-        assert f"the checkpoint's own choice: {automatic}, score" in note
+        assert f"the checkpoint's own choice: {automatic}, loss" in note
         assert again(event, job, record).tobytes() == expected.tobytes() == choices.picture(chosen).tobytes()
     assert "decide" not in str(event.record)  # the kept record is not changed
 
@@ -163,8 +163,9 @@ def test_the_gallery_says_what_each_picture_is(job, pair, gallery):
     choices = Choices.of(event, pair[0], gallery)
     captions = [caption for _, caption in choices.shown(1)]
     assert captions[0] == "Warp"
-    assert captions[1] == f"Layer 2, 3 codes, score {event.hypotheses[0].score:.3g}"
-    assert captions[2].startswith("✓ Layer 4, 2 codes, score ")
+    first = event.hypotheses[0]
+    assert captions[1] == f"Layer 2, 3 codes, loss {first.loss:.3g}, score {first.score:.3g}"
+    assert captions[2].startswith("✓ Layer 4, 2 codes, loss ")
     assert captions[3] == f"Layer 6, 2 codes, loss {dropped.loss:.3g}, dropped"
     assert [caption for _, caption in choices.shown(None)][0] == "✓ Warp"
 
