@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.commands import UsageError, train_biggan
 from pipelines.commands.backbone_option import add_backbone_option, read_backbone
 from pipelines.commands.class_folders import ClassFolders, add_data_options
-from pipelines.commands.training_options import add_config_options, add_run_options, run_options
+from pipelines.commands.training_options import add_config_options, add_run_options, exit_code, run_options
 
 OPTIONS = {
     "steps": "length of the schedule",
@@ -92,6 +92,4 @@ def run(args: argparse.Namespace) -> int:
     )
     if accelerator.is_main_process:
         train_biggan.write_gan(args, trainer, data.class_names, backbone=backbone_name)
-        if finished < config.steps:
-            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
-    return 0 if finished >= config.steps else 130
+    return exit_code(finished, config.steps, accelerator)

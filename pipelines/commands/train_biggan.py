@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipelines.commands import UsageError
 from pipelines.commands.backbone_option import add_backbone_option, read_backbone
 from pipelines.commands.class_folders import ClassFolders, add_data_options
-from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+from pipelines.commands.training_options import (
+    add_config_options,
+    add_run_options,
+    config_from,
+    exit_code,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -110,9 +116,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if accelerator.is_main_process:
         write_gan(args, trainer, data.class_names, backbone=backbone_name)
-        if finished < config.steps:
-            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
-    return 0 if finished >= config.steps else 130
+    return exit_code(finished, config.steps, accelerator)
 
 
 def first_networks(

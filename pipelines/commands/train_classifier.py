@@ -9,7 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+from pipelines.commands.training_options import (
+    add_config_options,
+    add_run_options,
+    config_from,
+    exit_code,
+    run_options,
+)
 from pipelines.training.classifier_config import ClassifierConfig
 
 if TYPE_CHECKING:
@@ -104,14 +110,10 @@ def run(args: argparse.Namespace) -> int:
         evaluate=trainer.evaluate,
         **run_options(args),
     )
-    if finished < config.steps:
-        if accelerator.is_main_process:
-            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
-        return 130
-    if accelerator.is_main_process:
+    if finished >= config.steps and accelerator.is_main_process:
         write_split(args.output / "split.json", train_files, held_out_files, config.seed)
         _write_result(args, trainer, len(pictures.labels))
-    return 0
+    return exit_code(finished, config.steps, accelerator)
 
 
 def _write_result(args: argparse.Namespace, trainer: ClassifierTrainer, pictures: int) -> None:

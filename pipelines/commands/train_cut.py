@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 
 from pipelines.commands.cut_card import model_card
-from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+from pipelines.commands.training_options import (
+    add_config_options,
+    add_run_options,
+    config_from,
+    exit_code,
+    run_options,
+)
 
 FOLDERS = {"a2b": "pipeline", "b2a": "pipeline_b2a"}  # of a run, by direction
 OPTIONS = {
@@ -114,9 +120,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if accelerator.is_main_process:
         _write_results(args, trainer, counts)
-        if finished < steps:
-            print(f"stopped and saved at step {finished} of {steps}; the same command goes on from there")
-    return 0 if finished >= steps else 130
+    return exit_code(finished, steps, accelerator)
 
 
 def _write_results(args: argparse.Namespace, trainer, counts: list[int]) -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from pipelines.commands import UsageError, train_biggan
 from pipelines.commands.class_folders import ClassFolders, add_data_options
 from pipelines.commands.deepi2i_card import model_card
-from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+from pipelines.commands.training_options import (
+    add_config_options,
+    add_run_options,
+    config_from,
+    exit_code,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from pipelines.deepi2i.trainer import DeepI2ITrainer
@@ -114,9 +120,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if accelerator.is_main_process:
         _write_result(args, trainer, data)
-        if finished < config.steps:
-            print(f"stopped and saved at step {finished} of {config.steps}; the same command goes on from there")
-    return 0 if finished >= config.steps else 130
+    return exit_code(finished, config.steps, accelerator)
 
 
 def _sizes(network) -> dict:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands import UsageError
 from pipelines.commands.sincut_card import model_card
-from pipelines.commands.training_options import add_config_options, add_run_options, config_from, run_options
+from pipelines.commands.training_options import (
+    add_config_options,
+    add_run_options,
+    config_from,
+    exit_code,
+    run_options,
+)
 
 if TYPE_CHECKING:
     from pipelines.images.formats import ReadImage
@@ -98,9 +104,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if accelerator.is_main_process:
         _write_result(args, trainer, pair[0])
-        if finished < steps:
-            print(f"stopped and saved at step {finished} of {steps}; the same command goes on from there")
-    return 0 if finished == steps else 130
+    return exit_code(finished, steps, accelerator)
 
 
 def _write_result(args: argparse.Namespace, trainer: SinCUTTrainer, source: ReadImage) -> None:

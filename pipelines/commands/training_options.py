@@ -6,9 +6,12 @@ import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.commands import UsageError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Config = TypeVar("Config")
 
@@ -37,6 +40,15 @@ def run_options(args: argparse.Namespace) -> dict[str, Any]:
         "evaluate_every": args.evaluate_every,
         "preview_every": args.evaluate_every,
     }
+
+
+def exit_code(finished: int, steps: int, accelerator: Accelerator) -> int:
+    """What a trainer's `run` returns: 0 when all steps are done; else 130, and the main process says how to go on."""
+    if finished >= steps:
+        return 0
+    if accelerator.is_main_process:
+        print(f"stopped and saved at step {finished} of {steps}; the same command goes on from there")
+    return 130
 
 
 def add_config_options(parser: argparse.ArgumentParser, config: type, options: Mapping[str, str]) -> None:
