@@ -96,10 +96,13 @@ class BigGANGenerator(ModelMixin, ConfigMixin):
 
     def start(self, latent: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The map at 4 pixels, (B, C, 4, 4), and the condition of every block, (B, embedding_dim + chunk) each."""
-        first, *others = latent.chunk(self.num_slots, dim=1)
-        hidden = self.stem(first).unflatten(1, (-1, START, START))
-        conditions = [torch.cat([embedding, chunk], dim=1) for chunk in others]
-        return hidden.contiguous(memory_format=torch.channels_last), conditions
+        hidden = self.stem(latent.chunk(self.num_slots, dim=1)[0]).unflatten(1, (-1, START, START))
+        return hidden.contiguous(memory_format=torch.channels_last), self.conditions(latent, embedding)
+
+    def conditions(self, latent: Tensor, embedding: Tensor) -> list[Tensor]:
+        """What `start` returns beside the map, for a `run` that begins with another map."""
+        chunks = latent.chunk(self.num_slots, dim=1)[1:]
+        return [torch.cat([embedding, chunk], dim=1) for chunk in chunks]
 
     def run(
         self,

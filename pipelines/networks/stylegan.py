@@ -156,13 +156,21 @@ class StyleGANGenerator(ModelMixin, ConfigMixin):
         Returns:
             (B, C, 4, 4), and styles and noise of every block behind the first.
         """
+        first, *others = self._conditions(styles, noise)
+        constant = self.constant.repeat(len(styles), 1, 1, 1)
+        return self.blocks[0](constant.contiguous(memory_format=torch.channels_last), *first), others
+
+    def conditions(self, styles: Tensor, noise: Mapping[int, Tensor] | None = None) -> list[Condition]:
+        """What `start` returns beside the map, for a `run` that begins with another map."""
+        return self._conditions(styles, noise)[1:]
+
+    def _conditions(self, styles: Tensor, noise: Mapping[int, Tensor] | None) -> list[Condition]:
+        """Styles and noise of every block."""
         resolutions = self.channels()
         if noise is None:
             noise = {size: getattr(self, f"noise_{size}") for size in resolutions if self.config["fixed_noise"]}
         pairs = styles.unflatten(1, (-1, 2)).unbind(1)
-        first, *others = [(pair, noise.get(size)) for pair, size in zip(pairs, resolutions, strict=True)]
-        constant = self.constant.repeat(len(styles), 1, 1, 1)
-        return self.blocks[0](constant.contiguous(memory_format=torch.channels_last), *first), others
+        return [(pair, noise.get(size)) for pair, size in zip(pairs, resolutions, strict=True)]
 
     def run(
         self,

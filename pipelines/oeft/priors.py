@@ -75,7 +75,7 @@ class BigGANPrior:
 
     def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
         """See `Prior.tail`."""
-        _, conditions = self.generator.start(codes, self._embedding(len(codes)))
+        conditions = self.generator.conditions(codes, self._embedding(len(codes)))
         return self.generator.finish(self.generator.run(hidden, conditions, start=self.layers[layer][1]))
 
     def _embedding(self, count: int) -> Tensor:
@@ -147,7 +147,7 @@ class StyleGANPrior:
 
     def tail(self, hidden: Tensor, codes: Tensor, layer: int) -> Tensor:
         """See `Prior.tail`."""
-        _, conditions = self.generator.start(self._styles(codes))
+        conditions = self.generator.conditions(self._styles(codes))
         return self.generator.finish(self.generator.run(hidden, conditions, start=self.layers[layer][1]))
 
     def _styles(self, codes: Tensor) -> Tensor:

@@ -61,6 +61,28 @@ def test_one_code_of_full_importance_is_the_generators_own_picture(kind):
     assert max(side for _, side in prior.layers.values()) == prior.resolution == 32
 
 
+@pytest.mark.parametrize("kind", ["biggan", "z", "w", "w+"])
+def test_the_tail_runs_nothing_in_front_of_the_split_and_gives_the_same_bits(kind):
+    prior = tiny_prior(kind)
+    codes, tail = prior.draw(2, seeded()), prior.draw(2, seeded(1)).requires_grad_()
+    generator, calls = prior.generator, []
+    inputs = (tail, prior._embedding(2)) if kind == "biggan" else (prior._styles(tail),)
+    first = generator.stem if kind == "biggan" else generator.blocks[0]
+    for layer, (_, side) in prior.layers.items():
+        hidden = prior.head(codes, layer)
+        _, conditions = generator.start(*inputs)
+        whole = generator.finish(generator.run(hidden, conditions, start=side))
+        with first.register_forward_hook(lambda *_: calls.append(first)):
+            picture = prior.tail(hidden, tail, layer)
+        assert torch.equal(picture, whole)
+        if side < prior.resolution:
+            gradients = [
+                torch.autograd.grad(each.square().sum(), tail, retain_graph=True)[0] for each in (picture, whole)
+            ]
+            assert torch.equal(*gradients)
+    assert not calls
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_falls_and_the_generator_stays(kind):
     prior = tiny_prior(kind)
