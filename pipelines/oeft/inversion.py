@@ -139,7 +139,8 @@ class Inversion:
         started = time.perf_counter()
         indices = [index for index, each in enumerate(self.hypotheses) if not each.dropped]
         losses: dict[int, float] = {}
-        with torch.enable_grad(), torch.autocast(self.prior.generator.device.type, enabled=False):
+        device = next(self.prior.generator.parameters()).device
+        with torch.enable_grad(), torch.autocast(device.type, enabled=False):
             for batch in self._batches(indices):
                 losses |= self._update(batch)
         self.steps_done += 1

@@ -31,10 +31,14 @@ class Prior(Protocol):
         tail_has_codes: whether the layers behind a split read a code, too.
     """
 
-    generator: nn.Module
     resolution: int
     layers: dict[int, tuple[int, int]]
-    tail_has_codes: bool
+    tail_has_codes: ClassVar[bool]
+
+    @property
+    def generator(self) -> nn.Module:
+        """See above."""
+        ...
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` codes, (count, *shape of a code), fp32, where `generator` lives."""
@@ -184,7 +188,8 @@ def prior_of(generator: nn.Module, label: int = 0) -> Prior:
         if not 0 <= label < count:
             raise ValueError(f"`prior_class` is {label}; the generator has the classes 0 to {count - 1}.")
         return BigGANPrior(generator, label)
-    for network, prior in ((PGGANGenerator, PGGANPrior), (StyleGANGenerator, StyleGANPrior)):
-        if isinstance(generator, network):
-            return prior(generator)
+    if isinstance(generator, PGGANGenerator):
+        return PGGANPrior(generator)
+    if isinstance(generator, StyleGANGenerator):
+        return StyleGANPrior(generator)
     raise ValueError(f"`prior` is a {type(generator).__name__}; accepted are {', '.join(GENERATORS)}.")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.hub.precision import fast_precision
 from pipelines.images.output import to_output
 from pipelines.oeft.degradations import Degradation
 from pipelines.oeft.distance import InversionDistance
 from pipelines.oeft.domain import DomainStatistics
+from pipelines.oeft.fine_tuning import Backbone
 from pipelines.oeft.inversion import Inversion, InversionStep
 from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.output import Hypothesis
@@ -60,7 +62,7 @@ class Refinement:
     def __init__(
         self,
         prior: Prior,
-        backbone: nn.Module,
+        backbone: Backbone,
         domain: DomainStatistics | None,
         target: Tensor,
         degrade: Degradation,
@@ -95,6 +97,11 @@ class Refinement:
         """Steps of the whole run."""
         return self.inversion.num_steps
 
+    @property
+    def reach(self) -> float:
+        """Distance beyond which a picture is of another domain; infinite where the checkpoint has no statistics."""
+        return math.inf if self.domain is None else self.domain.config["reach"]
+
     def step(self) -> InversionStep:
         """One update of every hypothesis; see `Inversion.step`."""
         return self.inversion.step()
@@ -106,29 +113,34 @@ class Refinement:
 
     def candidates(self) -> list[Candidate]:
         """Every hypothesis with its best picture so far and its score; none before the first step."""
-        seen = [each for each in self.inversion.hypotheses if each.image is not None]
+        seen = [(each, each.image) for each in self.inversion.hypotheses if each.image is not None]
         if not seen:
             return []
-        images = torch.stack([each.image for each in seen])
+        images = torch.stack([image for _, image in seen])
         scores = [None] * len(seen) if self.domain is None else self.domain.distance(self.backbone, images)
         return [
             Candidate(each.layer, each.num_codes, image[None], score, each.loss, each.dropped)
-            for each, image, score in zip(seen, images, scores, strict=True)
+            for (each, image), score in zip(seen, scores, strict=True)
         ]
 
     def choose(self, candidates: list[Candidate]) -> int:
         """Index of the hypothesis that the settings decide for; one that was dropped only where they name it."""
         if isinstance(self.settings.decide, int):
             return self.settings.decide
-        by_score = self.settings.decide == "frechet" and self.domain is not None
         left = [index for index, each in enumerate(candidates) if not each.dropped]
-        return min(left, key=lambda index: candidates[index].score if by_score else candidates[index].loss)
+        return min(left, key=lambda index: self._rating(candidates[index]))
+
+    def _rating(self, candidate: Candidate) -> float:
+        """What decides between candidates; less is better."""
+        if self.settings.decide == "frechet" and candidate.score is not None:
+            return candidate.score
+        return candidate.loss
 
     def is_foreign(self, candidate: Candidate) -> bool:
         """Whether a picture is further from the domain than the prior's own pictures reach, and nobody chose it."""
         if isinstance(self.settings.decide, int):
             return False
-        return candidate.score is not None and candidate.score > self.domain.config["reach"]
+        return candidate.score is not None and candidate.score > self.reach
 
 
 @dataclass(frozen=True)
@@ -143,7 +155,7 @@ class Refiner:
     """
 
     prior: Prior
-    backbone: nn.Module
+    backbone: Backbone
     domain: DomainStatistics | None
     settings: InversionSettings
 

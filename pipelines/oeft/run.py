@@ -148,20 +148,21 @@ class OEFTRun:
         assert self._refiner is not None
         warp = self._warp(self._fine_tuning.descriptors(self.settings.render_grid))
         target = reduced_to(self._refiner.resolution, warp)
-        return self._refiner.begin(target, area_to(target.shape[2:]), self._generator)
+        height, width = target.shape[2:]
+        return self._refiner.begin(target, area_to((height, width)), self._generator)
 
     def _decide(self, candidates: list[Candidate]) -> tuple[int | None, tuple[str, ...]]:
         """Which candidate is the result, or None for the warp; and what there is to say about it."""
-        if not candidates:
+        if self._refinement is None or not candidates:
             return None, ()
-        assert self._refinement is not None
         chosen = self._refinement.choose(candidates)
         if not self._refinement.is_foreign(candidates[chosen]):
             return chosen, ()
-        reach = self._refinement.domain.config["reach"]
-        return None, (FOREIGN.format(score=candidates[chosen].score, reach=reach),)
+        return None, (FOREIGN.format(score=candidates[chosen].score, reach=self._refinement.reach),)
 
     def _result_size(self, refined: bool) -> tuple[int, int]:
         """Height and width of a result: the source's, or larger where the prior's pictures are."""
         height, width = self.source.height, self.source.width
-        return at_least(self._refiner.resolution, height, width) if refined else (height, width)
+        if self._refiner is None or not refined:
+            return height, width
+        return at_least(self._refiner.resolution, height, width)
