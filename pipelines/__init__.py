@@ -13,14 +13,24 @@ if TYPE_CHECKING:
     from pipelines.base import TranslationPipeline
     from pipelines.cut.pipeline import CUTPipeline
     from pipelines.deepi2i.pipeline import DeepI2IPipeline
+    from pipelines.deepi2i.stylegan_pipeline import DeepI2IStyleGANPipeline
     from pipelines.oeft.pipeline import OEFTPipeline
     from pipelines.sincut.pipeline import SinCUTPipeline
 
-__all__ = ["CUTPipeline", "DeepI2IPipeline", "OEFTPipeline", "SinCUTPipeline", "list_checkpoints", "load_pipeline"]
+__all__ = [
+    "CUTPipeline",
+    "DeepI2IPipeline",
+    "DeepI2IStyleGANPipeline",
+    "OEFTPipeline",
+    "SinCUTPipeline",
+    "list_checkpoints",
+    "load_pipeline",
+]
 
 _MODULES = {
     "CUTPipeline": "pipelines.cut.pipeline",
     "DeepI2IPipeline": "pipelines.deepi2i.pipeline",
+    "DeepI2IStyleGANPipeline": "pipelines.deepi2i.stylegan_pipeline",
     "OEFTPipeline": "pipelines.oeft.pipeline",
     "SinCUTPipeline": "pipelines.sincut.pipeline",
 }

@@ -4,11 +4,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipelines import CUTPipeline, DeepI2IPipeline, OEFTPipeline
+from pipelines import CUTPipeline, DeepI2IPipeline, DeepI2IStyleGANPipeline, OEFTPipeline
 from pipelines.cut.networks import ResnetGenerator
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.encoder import DeepI2IEncoder
+from pipelines.deepi2i.stylegan import StyleGANAdaptor, StyleGANEncoder
 from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.stylegan import StyleGANGenerator
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.oeft.domain import DomainStatistics
 from pipelines.oeft.priors import prior_of
@@ -17,6 +19,7 @@ from pipelines.oeft.settings import OEFTSettings
 TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8)
 TINY_CLASSES = ["pug", "mongoose", "red fox", "fox squirrel", "12", "meer_kat", "Panda"]  # two have no name
 TINY_SIZES = {"resolution": 32, "base_channels": 4, "attention_resolution": 16}
+TINY_WIDTHS = (8, 6, 4, 3)  # of a StyleGAN of 32 pixels
 
 
 def tiny_oeft(seed: int = 0) -> OEFTPipeline:
@@ -95,5 +98,23 @@ def tiny_deepi2i(seed: int = 0, level_weights=None, **config) -> DeepI2IPipeline
                 if name.endswith("running_mean"):
                     tensor.normal_(std=0.1)
     pipe = DeepI2IPipeline(encoder, adaptor, generator, TINY_CLASSES, level_weights)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_deepi2i_stylegan(seed: int = 0, level_weights=None) -> DeepI2IStyleGANPipeline:
+    """A pipeline of DeepI2I's StyleGAN variant for 32 pixels; its weights depend on `seed` alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = StyleGANGenerator(TINY_WIDTHS, latent_dim=6, mapping_layers=2)
+        encoder = StyleGANEncoder(TINY_WIDTHS, levels=(16, 8, 4))
+        adaptor = StyleGANAdaptor((16, 8, 4), tuple(encoder.channels().values()))
+        with torch.no_grad():
+            generator.mean_style.normal_()
+            generator.head.weight.mul_(0.2)  # keeps most of a picture within [-1, 1]
+            for block in generator.blocks:
+                block.style1.noise_strength.normal_()
+                block.style2.noise_strength.normal_()
+    pipe = DeepI2IStyleGANPipeline(encoder.eval(), adaptor.eval(), generator.eval(), level_weights)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -32,6 +32,7 @@ OPTIONS = {
     "compile": "--compile",
     "target_class": "--target-class",
     "num_images_per_class": "--num-images-per-class",
+    "num_images": "--num-images",
     "truncation": "--truncation",
     "strength": "--strength",
     "crop": "--crop",
@@ -107,13 +108,15 @@ def result_labels(pipe: Any, arguments: dict[str, Any]) -> list[str]:
         arguments: of its call. Classes in `target_class` are replaced by their full names, each once.
 
     Returns:
-        One label a result, in their order: the class, and the number of the draw where there are several.
+        One label a result, in their order: the class where there are classes, and the number of the draw where there
+        are several.
 
     Raises:
         UsageError: a class that is not there, or no number of draws.
     """
     if "target_class" not in arguments:
-        return [""]
+        draws = _draws("num_images", arguments)
+        return [""] if draws == 1 else [str(draw) for draw in range(1, draws + 1)]
     from pipelines.deepi2i.class_names import ALL, resolve_classes
 
     names, wanted = pipe.class_names, arguments["target_class"]
@@ -122,9 +125,7 @@ def result_labels(pipe: Any, arguments: dict[str, Any]) -> list[str]:
     except ValueError as error:
         raise UsageError(str(error)) from error
     arguments["target_class"] = [names[number] for number in dict.fromkeys(class_ids)]
-    draws = arguments.get("num_images_per_class", 1)
-    if draws < 1:
-        raise UsageError(f"--num-images-per-class is {draws}; a whole number above 0 is accepted.")
+    draws = _draws("num_images_per_class", arguments)
     labels = [re.sub(r"[^\w.-]+", "_", name)[:MAX_LABEL] for name in arguments["target_class"]]
     if draws == 1:
         return labels
@@ -167,6 +168,13 @@ def translate(
         )
         save_png(result.images[index], output, record)
     return result.images[-1]
+
+
+def _draws(name: str, arguments: Mapping[str, Any]) -> int:
+    draws = arguments.get(name, 1)
+    if draws < 1:
+        raise UsageError(f"{OPTIONS[name]} is {draws}; a whole number above 0 is accepted.")
+    return draws
 
 
 def _decided(result: Any, index: int, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

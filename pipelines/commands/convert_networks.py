@@ -105,7 +105,9 @@ def _biggan(args: argparse.Namespace) -> _Checkpoint:
 
 
 def _deepi2i_stylegan(args: argparse.Namespace) -> _Checkpoint:
-    """The networks of one file of the StyleGAN variant."""
+    """A DeepI2IStyleGANPipeline, and beside it the discriminator; of the file of a GAN, its networks alone."""
+    from pipelines import DeepI2IStyleGANPipeline
+    from pipelines.conversion.output import usage
     from pipelines.conversion.report import ConversionError
     from pipelines.deepi2i.convert import FILES
     from pipelines.deepi2i.convert_stylegan import convert_stylegan
@@ -117,7 +119,17 @@ def _deepi2i_stylegan(args: argparse.Namespace) -> _Checkpoint:
     _check_no_classes(args, "the StyleGAN variant")
     found = vars(convert_stylegan(args.source, args.resolution))
     networks = {name: network for name, network in found.items() if network is not None}
-    return _Checkpoint("StyleGAN", _LOAD, networks, {"networks": args.source})
+    files = {"networks": args.source}
+    if "adaptor" not in networks:
+        note = f"{args.source.name} holds a GAN, which translates nothing: it has no `encoder` and no `align`."
+        return _Checkpoint("StyleGAN", _LOAD, networks, files, [note])
+    parts = {name: network for name, network in networks.items() if name != "discriminator"}
+    try:
+        pipe = DeepI2IStyleGANPipeline(**parts)
+    except ValueError as error:
+        raise ConversionError(f"The networks of {args.source.name} do not belong together: {error}") from error
+    name = type(pipe).__name__
+    return _Checkpoint(name, usage(name), networks, files, pipeline=pipe)
 
 
 def _pggan(args: argparse.Namespace) -> _Checkpoint:

@@ -31,6 +31,7 @@ OWN = (
     "compile",
     "target_class",
     "num_images_per_class",
+    "num_images",
     "truncation",
     "strength",
     "crop",

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from pipelines.cut.pipeline import CUTPipeline
-from pipelines.deepi2i.pipeline import PRECISIONS, DeepI2IPipeline
+from pipelines.deepi2i.adaptor_pipeline import PRECISIONS
+from pipelines.deepi2i.pipeline import DeepI2IPipeline
 from pipelines.deepi2i.rendering import choose_batch_size
+from pipelines.deepi2i.stylegan_pipeline import DeepI2IStyleGANPipeline
 from pipelines.oeft.pipeline import OEFTPipeline
 from pipelines.oeft.settings import PRESETS
 from pipelines.sincut.pipeline import SinCUTPipeline
@@ -71,7 +73,7 @@ def estimate_exemplar(checkpoint_id: str, pipe: OEFTPipeline, limit: float = PRO
     return estimates
 
 
-def estimate_unpaired(checkpoint_id: str, pipe: CUTPipeline) -> list[Estimate]:
+def estimate_unpaired(checkpoint_id: str, pipe: CUTPipeline | DeepI2IStyleGANPipeline) -> list[Estimate]:
     """Time the translation of one picture, the second: the first also converts the weights.
 
     Args:

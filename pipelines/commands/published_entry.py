@@ -20,6 +20,7 @@ from pipelines.hub.strict import check_folder, read_index
 TASK_OF = {
     "CUTPipeline": "unpaired",
     "DeepI2IPipeline": "many-class",
+    "DeepI2IStyleGANPipeline": "unpaired",
     "OEFTPipeline": "exemplar",
     "SinCUTPipeline": "single-image",
 }

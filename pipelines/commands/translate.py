@@ -19,6 +19,7 @@ PASSED_ON = (
     "compile",
     "target_class",
     "num_images_per_class",
+    "num_images",
     "truncation",
     "strength",
     "crop",
@@ -82,8 +83,9 @@ def add_parser(subparsers) -> None:
         help="names of classes, their numbers, unique parts of their names, or all",
     )
     parser.add_argument("--num-images-per-class", type=int, metavar="N", help="results of every class (default: 1)")
+    parser.add_argument("--num-images", type=int, metavar="N", help="results of every image (default: 1)")
     parser.add_argument(
-        "--truncation", type=float, metavar="T", help="0 to 1; less is closer to the mean of a class (default: 1)"
+        "--truncation", type=float, metavar="T", help="0 to 1; less is closer to the mean (default: 1)"
     )
     parser.add_argument(
         "--strength",
@@ -107,7 +109,7 @@ def add_parser(subparsers) -> None:
         default=Path("outputs"),
         metavar="PATH",
         help="a folder, or for a single result a .png file; several results of an image are called after their "
-        "classes (default: outputs)",
+        "classes and numbers (default: outputs)",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1 or mps (default: the best one here)")
 
@@ -142,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
         arguments["strength"] = args.strength[0]  # of all levels
     images, failed = batch.find_images(args.image)
     inputs = [*images, *shared.values()]
-    if args.target_class is None:
+    if args.target_class is None and args.num_images is None:
         batch.plan_outputs(images, args.output, inputs)  # before anything is loaded
     for name, path in shared.items():
         read_image(path, name=name)  # a broken exemplar would fail every image: say so once

@@ -72,9 +72,11 @@ class DeepI2IAdaptor(ModelMixin, ConfigMixin):
         """What to add to the generator's maps, before it is weighted.
 
         Args:
-            features: (B, in_channels, level, level) by level.
+            features: (B, in_channels, level, level) by level; levels may be left out, and others may be there.
 
         Returns:
-            (B, out_channels, level, level) by level.
+            (B, out_channels, level, level) by level, of the adaptor's levels that were given.
         """
-        return {int(level): block(features[int(level)]) for level, block in self.blocks.items()}
+        return {
+            int(level): block(features[int(level)]) for level, block in self.blocks.items() if int(level) in features
+        }

@@ -32,16 +32,16 @@ class StyleGANNetworks:
     """What a file holds, on the CPU, in evaluation mode and fp32.
 
     Attributes:
-        generator: the running mean of it where the file has one.
-        discriminator: the adversary, or None where the file has none.
         encoder: of DeepI2I; None in the file of a GAN.
         adaptor: of DeepI2I; None in the file of a GAN.
+        generator: the running mean of it where the file has one.
+        discriminator: the adversary, or None where the file has none.
     """
 
-    generator: StyleGANGenerator
-    discriminator: StyleGANDiscriminator | None
     encoder: StyleGANEncoder | None
     adaptor: StyleGANAdaptor | None
+    generator: StyleGANGenerator
+    discriminator: StyleGANDiscriminator | None
 
 
 def convert_stylegan(path: str | Path, resolution: int = 256) -> StyleGANNetworks:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 LEVELS = (32, 16, 8, 4)  # resolutions of the adaptor's features (DeepI2I appendix A)
+LEVEL_WEIGHT = 0.1  # w_l of DeepI2I eq. 5
 Factors = float | Mapping[int | str, float] | Sequence[float]
 
 

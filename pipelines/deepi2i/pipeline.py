@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.base import StepCallback
 from pipelines.deepi2i.adaptor import DeepI2IAdaptor
+from pipelines.deepi2i.adaptor_pipeline import AdaptorPipeline, check_count, check_fit
 from pipelines.deepi2i.animation import DeepI2IAnimation, linear_steps, spherical_steps
 from pipelines.deepi2i.class_names import read_class_names, resolve_classes
 from pipelines.deepi2i.encoder import DeepI2IEncoder
-from pipelines.deepi2i.level_factors import Factors, per_level
+from pipelines.deepi2i.level_factors import LEVEL_WEIGHT, Factors, per_level
 from pipelines.deepi2i.output import DeepI2IOutput, join
-from pipelines.deepi2i.rendering import adapt, choose_batch_size, render
-from pipelines.deepi2i.square import Square, cut_out, describe, find_square
-from pipelines.hub.precision import fast_precision
-from pipelines.images.formats import ImageInput, ReadImage, read_image, read_images, resize, to_output
+from pipelines.deepi2i.rendering import Make
+from pipelines.deepi2i.square import find_square, read_squares
+from pipelines.images.formats import ImageInput, read_image
 from pipelines.images.output import check_output_type
 from pipelines.networks.biggan import BigGANGenerator
-from pipelines.networks.working_copy import WorkingCopies
-
-LEVEL_WEIGHT = 0.1  # w_l of DeepI2I eq. 5
-MAX_COUNT = 1024  # results at a time, draws of a class, frames: a record from elsewhere may ask for anything
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class DeepI2IPipeline(TranslationPipeline):
+class DeepI2IPipeline(AdaptorPipeline):
     """Translation into the classes of a class-conditional generator (DeepI2I sec. 3.1).
 
     The encoder's features of the picture pass through the adaptor and are added to the generator's maps. The
@@ -53,7 +47,6 @@ class DeepI2IPipeline(TranslationPipeline):
         "DeepI2IAdaptor": DeepI2IAdaptor,
         "BigGANGenerator": BigGANGenerator,
     }
-    model_cpu_offload_seq = "encoder->adaptor->generator"
 
     def __init__(
         self,
@@ -64,14 +57,13 @@ class DeepI2IPipeline(TranslationPipeline):
         level_weights: Mapping[str, float] | None = None,
     ):
         super().__init__()
-        _check_fit(encoder, adaptor, generator)
+        check_fit(encoder, adaptor, generator, adaptor.config["in_channels"], adaptor.config["out_channels"])
         names = read_class_names(class_names, generator.config["num_classes"])
         self.register_modules(encoder=encoder, adaptor=adaptor, generator=generator)
         self.register_to_config(
             class_names={str(number): name for number, name in enumerate(names)},
             level_weights=per_level(level_weights, self._levels, name="level_weights", default=LEVEL_WEIGHT),
         )
-        self._copies = {name: WorkingCopies() for name in ("encoder", "adaptor", "generator")}
 
     @property
     def class_names(self) -> list[str]:
@@ -127,19 +119,25 @@ class DeepI2IPipeline(TranslationPipeline):
             ValueError: another argument is out of its range.
         """
         check_output_type(output_type)
-        _check_count("num_images_per_class", num_images_per_class)
+        check_count("num_images_per_class", num_images_per_class)
         names = self.class_names
         wanted = resolve_classes(target_class, names)
         class_ids = [number for number in wanted for _ in range(num_images_per_class)]  # of one picture's results
         arguments = self._decide(truncation, strength, crop, precision, batch_size, len(class_ids))
-        images = read_images(image)
-        squares = [find_square(source, crop) for source in images]
+        sources = read_squares(image, crop)
 
         latents = self._draw(num_images_per_class, generator).repeat(len(wanted), 1)  # [N, latent_dim]
-        results, made_ids, notes = self._translate(
-            images, squares, class_ids, latents, arguments, output_type, callback_on_step_end
+        embeddings = self._embeddings(class_ids, arguments)
+        results, notes = self._translate(
+            sources,
+            self._make(latents, embeddings, arguments),
+            len(class_ids),
+            arguments,
+            callback_on_step_end,
+            output_type,
+            labels={"class_ids": torch.tensor(class_ids)},
         )
-        self.maybe_free_model_hooks()
+        made_ids = (class_ids * len(sources))[: len(results)]
         output = DeepI2IOutput(
             images=join(results, output_type),
             classes=[names[number] for number in made_ids],
@@ -195,7 +193,7 @@ class DeepI2IPipeline(TranslationPipeline):
             UnknownClassError: a class is not there; the closest ones are named.
             ValueError: another argument is out of its range.
         """
-        _check_count("num_frames", num_frames, least=2)
+        check_count("num_frames", num_frames, least=2)
         if seeds is not None and generator is not None:
             raise ValueError("`seeds` and `generator` are both given; give one of them.")
         if seeds is not None and not _are_seeds(seeds):
@@ -204,150 +202,31 @@ class DeepI2IPipeline(TranslationPipeline):
         ends = resolve_classes([start_class, end_class], names)
         arguments = self._decide(truncation, strength, crop, precision, batch_size, num_frames)
         source = read_image(image)
-        square = find_square(source, crop)
+        sources = [(source, find_square(source, crop))]
 
-        network = self._working_copy("generator", arguments)
-        start, end = network.embedding(torch.tensor(ends, device=network.device)).float()
+        start, end = self._embeddings(ends, arguments).float()
         embeddings = linear_steps(start, end, num_frames)
         if seeds is None:
             latents = self._draw(1, generator).expand(num_frames, -1)
         else:
             first, last = (self._draw(1, torch.Generator().manual_seed(seed))[0] for seed in seeds)
             latents = spherical_steps(first, last, num_frames)
-        num_steps = math.ceil(num_frames / arguments["batch_size"])
-        frames = []
-        with self.progress_bar(total=num_steps) as progress:
-            batches = self._batches([source], [square], latents, embeddings, arguments)
-            for step, (_, _, pixels) in enumerate(batches):
-                frames.extend(to_output(pixels))
-                progress.update()
-                if call_step_callback(callback_on_step_end, self, step, num_steps, {"images": pixels}):
-                    break
-        self.maybe_free_model_hooks()
+        make = self._make(latents, embeddings, arguments)
+        frames, notes = self._translate(sources, make, num_frames, arguments, callback_on_step_end)
         own = {"start_class": names[ends[0]], "end_class": names[ends[1]], "num_frames": num_frames, "seeds": seeds}
-        return DeepI2IAnimation(frames, _notes(source, square, arguments), {**own, **arguments})
+        return DeepI2IAnimation(frames, notes[0], {**own, **arguments})
 
-    def _translate(
-        self,
-        images: list[ReadImage],
-        squares: list[Square],
-        class_ids: list[int],
-        latents: Tensor,
-        arguments: Mapping[str, Any],
-        output_type: str,
-        callback: StepCallback | None,
-    ) -> tuple[list, list[int], list[tuple[str, ...]]]:
-        """Results, their classes and notes; every picture goes into all classes, with (N, latent_dim) latents."""
+    def _embeddings(self, class_ids: list[int], arguments: Mapping[str, Any]) -> Tensor:
+        """(N, embedding_dim)."""
         network = self._working_copy("generator", arguments)
-        embeddings = network.embedding(torch.tensor(class_ids, device=network.device))  # [N, embedding_dim]
-        num_steps = len(images) * math.ceil(len(class_ids) / arguments["batch_size"])
-        results, made_ids, notes = [], [], []
-        with self.progress_bar(total=num_steps) as progress:
-            batches = self._batches(images, squares, latents, embeddings, arguments)
-            for step, (index, first, pixels) in enumerate(batches):
-                ids = class_ids[first : first + len(pixels)]
-                results.extend(to_output(pixels, output_type))
-                made_ids += ids
-                notes += [_notes(images[index], squares[index], arguments)] * len(ids)
-                progress.update()
-                tensors = {"images": pixels, "class_ids": torch.tensor(ids)}
-                if call_step_callback(callback, self, step, num_steps, tensors):
-                    break
-        return results, made_ids, notes
+        return network.embedding(torch.tensor(class_ids, device=network.device))
 
-    def _batches(
-        self, images: list[ReadImage], squares: list[Square], latents: Tensor, embeddings: Tensor, arguments: Mapping
-    ) -> Iterator[tuple[int, int, Tensor]]:
-        """Index of the picture, number of its first result in the batch, and the batch, (B, 3, R, R) in [-1, 1]."""
-        encoder, adaptor, generator = (
-            self._working_copy(name, arguments) for name in ("encoder", "adaptor", "generator")
-        )
-        latents = (latents * arguments["truncation"]).to(generator.device, generator.dtype)
-        embeddings = embeddings.to(generator.dtype)
-        factors = {
-            int(level): weight * arguments["strength"][level] for level, weight in self.config["level_weights"].items()
-        }
-        for index, (image, square) in enumerate(zip(images, squares, strict=True)):
-            pixels = resize(cut_out(image, square), (encoder.config["resolution"],) * 2)
-            features = adapt(encoder, adaptor, pixels, factors)
-            first = 0
-            for batch in render(generator, latents, embeddings, features, arguments["batch_size"]):
-                yield index, first, batch
-                first += len(batch)
-
-    def _working_copy(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        dtype = PRECISIONS[arguments["precision"]]
-        return self._copies[name].get(getattr(self, name), self._execution_device, dtype)
-
-    def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """(count, latent_dim), one after the other, so that more of them begin with the same."""
-        if generator is None:
-            generator = torch.Generator()
-            generator.seed()
-        size = self.generator.config["latent_dim"]
-        return torch.stack([torch.randn(size, generator=generator) for _ in range(count)])
-
-    def _decide(
-        self,
-        truncation: float,
-        strength: Factors | None,
-        crop: Sequence[int] | None,
-        precision: str | None,
-        batch_size: int | None,
-        num_images: int,
-    ) -> dict[str, Any]:
-        """The arguments that decide about pixels, with what None stands for here."""
-        if isinstance(truncation, bool) or not isinstance(truncation, int | float) or not 0 <= truncation <= 1:
-            raise ValueError(f"`truncation` is {truncation!r}; a number from 0 to 1 is accepted.")
-        device = self._execution_device
-        if precision is None:
-            precision = "bf16" if fast_precision(device) is torch.bfloat16 else "fp32"
-        elif precision not in PRECISIONS:
-            raise ValueError(f"`precision` is {precision!r}; one of {', '.join(PRECISIONS)}, or None, is accepted.")
-        if batch_size is None:
-            batch_size = choose_batch_size(self.generator, device, PRECISIONS[precision], num_images)
-        else:
-            _check_count("batch_size", batch_size)
-        return {
-            "truncation": truncation,
-            "strength": per_level(strength, self._levels, name="strength", default=1.0),
-            "crop": None if crop is None else list(crop),
-            "precision": precision,
-            "batch_size": batch_size,
-        }
-
-    @property
-    def _levels(self) -> list[int]:
-        return sorted(self.adaptor.config["levels"], reverse=True)
-
-
-def _check_fit(encoder: DeepI2IEncoder, adaptor: DeepI2IAdaptor, generator: BigGANGenerator) -> None:
-    """Refuse networks that do not fit together."""
-    sizes = encoder.config["resolution"], generator.config["resolution"]
-    if sizes[0] != sizes[1]:
-        raise ValueError(f"`encoder` is for {sizes[0]} pixels and `generator` for {sizes[1]}; the same is accepted.")
-    config = adaptor.config
-    for level, before, after in zip(config["levels"], config["in_channels"], config["out_channels"], strict=True):
-        for name, channels, wanted in (
-            ("encoder", encoder.channels(), before),
-            ("generator", generator.channels(), after),
-        ):
-            if level not in channels:
-                raise ValueError(f"`adaptor` has level {level}; `{name}` has {', '.join(map(str, channels))}.")
-            if channels[level] != wanted:
-                raise ValueError(
-                    f"`adaptor` is for {wanted} channels of `{name}` at level {level}; it has {channels[level]}."
-                )
-
-
-def _check_count(name: str, count: int, *, least: int = 1) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= MAX_COUNT:
-        raise ValueError(f"`{name}` is {count!r}; a whole number from {least} to {MAX_COUNT} is accepted.")
+    def _make(self, latents: Tensor, embeddings: Tensor, arguments: Mapping[str, Any]) -> Make:
+        network = self._working_copy("generator", arguments)
+        latents = (latents * arguments["truncation"]).to(network.device, network.dtype)
+        embeddings = embeddings.to(network.dtype)
+        return lambda chosen, features: network(latents[chosen], embeddings[chosen], features)
 
 
 def _are_seeds(seeds: Any) -> bool:
     return isinstance(seeds, Sequence) and len(seeds) == 2 and all(isinstance(seed, int) for seed in seeds)
-
-
-def _notes(image: ReadImage, square: Square, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    return (*image.notes, *describe(square, image), f"Computed in {arguments['precision']}.")

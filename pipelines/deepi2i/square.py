@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pipelines.images.formats import ReadImage
+from pipelines.images.formats import ImageInput, ReadImage, read_images
 from pipelines.images.limits import MIN_SIDE, ImageError
 
 
@@ -23,6 +23,21 @@ class Square(NamedTuple):
     left: int
     top: int
     side: int
+
+
+def read_squares(
+    image: ImageInput | Sequence[ImageInput], crop: Sequence[int] | None = None
+) -> list[tuple[ReadImage, Square]]:
+    """Read pictures, and find the square of each.
+
+    Args:
+        image: as `pipelines.images.formats.read_images` takes it.
+        crop: see `find_square`.
+
+    Raises:
+        ImageError: a picture cannot be read, or `crop` is no square inside one of them.
+    """
+    return [(source, find_square(source, crop)) for source in read_images(image)]
 
 
 def find_square(image: ReadImage, crop: Sequence[int] | None = None) -> Square:

@@ -1,15 +1,14 @@
-"""DeepI2I on StyleGAN: translation between two domains, without classes (DeepI2I appendix E)."""
+"""Encoder and adaptor of DeepI2I on StyleGAN (DeepI2I appendix E)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from pipelines.networks.stylegan import WIDTHS, StyleGANGenerator, StyleGANTrunk
+from pipelines.networks.stylegan import WIDTHS, StyleGANTrunk
 from pipelines.networks.stylegan2_blocks import leaky_relu
 from pipelines.networks.stylegan_blocks import ScaledConv2d
 
@@ -97,52 +96,3 @@ class StyleGANAdaptor(ModelMixin, ConfigMixin):
             The same shapes by level, of the levels that were given.
         """
         return {level: self.blocks[str(level)](feature) for level, feature in features.items()}
-
-
-def adapt(
-    encoder: StyleGANEncoder,
-    adaptor: StyleGANAdaptor,
-    image: Tensor,
-    level_weights: Mapping[int, float] = LEVEL_WEIGHTS,
-) -> dict[int, Tensor]:
-    """What the generator adds to translate a picture (eq. 5): the same for all styles.
-
-    Args:
-        encoder: of the source picture.
-        adaptor: between encoder and generator.
-        image: (B, 3, resolution, resolution) in [-1, 1].
-        level_weights: factor of every level; those of zero or without a factor are not computed.
-
-    Returns:
-        (B, channels, level, level) by level, weighted.
-    """
-    features = {level: feature for level, feature in encoder(image).items() if level_weights.get(level)}
-    return {level: level_weights[level] * feature for level, feature in adaptor(features).items()}
-
-
-@torch.no_grad()
-def translate(
-    encoder: StyleGANEncoder,
-    adaptor: StyleGANAdaptor,
-    generator: StyleGANGenerator,
-    image: Tensor,
-    styles: Tensor,
-    noise: Mapping[int, Tensor] | None = None,
-    level_weights: Mapping[int, float] = LEVEL_WEIGHTS,
-) -> Tensor:
-    """Translate pictures into the generator's domain.
-
-    Args:
-        encoder: of the source picture.
-        adaptor: between encoder and generator.
-        generator: of the target domain.
-        image: (B, 3, resolution, resolution) in [-1, 1]; one picture goes with any number of styles.
-        styles: (B, num_styles, latent_dim), of `generator.style` or `mix_styles`: they decide on what the picture
-            leaves open.
-        noise: see `StyleGANGenerator.start`; None: none, so that the same styles give the same pixels.
-        level_weights: see `adapt`.
-
-    Returns:
-        (B, 3, resolution, resolution); trained towards [-1, 1], but nothing keeps it there.
-    """
-    return generator.synthesize(styles, adapt(encoder, adaptor, image, level_weights), noise)

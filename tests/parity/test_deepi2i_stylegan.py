@@ -5,13 +5,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pipelines import DeepI2IStyleGANPipeline
 from pipelines.deepi2i.convert_stylegan import StyleGANNetworks, convert_stylegan
 from pipelines.deepi2i.losses import reconstruction
-from pipelines.deepi2i.stylegan import LEVEL_WEIGHTS, LEVELS, StyleGANAdaptor, translate
+from pipelines.deepi2i.stylegan import LEVELS, StyleGANAdaptor
 from pipelines.deepi2i.stylegan_file import WIDTHS, DiscriminatorOfFile, GeneratorOfFile, adaptor_names
 from pipelines.losses.gan import nonsaturating, r1_penalty
 from pipelines.losses.wgan import gradient_penalty, wasserstein
-from pipelines.networks.stylegan import mix_styles
+from pipelines.networks.stylegan import StyleGANGenerator
 from tests.parity.fixtures import Fixture, read_fixture, read_key_list
 
 DRIFT, GP_FACTOR, R1_FACTOR = 0.001, 10, 10 / 2  # of the authors' code
@@ -28,6 +29,15 @@ def recorded() -> Fixture:
 def networks(recorded) -> StyleGANNetworks:
     path = recorded.folder / recorded.meta["checkpoint_files"]["deepi2i"]
     return convert_stylegan(path, recorded.meta["config"]["resolution"])
+
+
+@pytest.fixture(scope="module")
+def pipe(networks, tmp_path_factory) -> DeepI2IStyleGANPipeline:
+    folder = tmp_path_factory.mktemp("saved")
+    DeepI2IStyleGANPipeline(networks.encoder, networks.adaptor, networks.generator).save_pretrained(folder)
+    loaded = DeepI2IStyleGANPipeline.from_pretrained(folder)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -78,16 +88,36 @@ def test_truncation(networks, recorded, noise):
     assert_picture_close(found, recorded.tensors["G_trunc"])
 
 
-def test_translation(networks, recorded, noise):
-    weights = recorded.meta["config"]["E1_fea_w"]
-    assert {str(level): weight for level, weight in LEVEL_WEIGHTS.items()} == weights
-    parts = networks.encoder, networks.adaptor, networks.generator
-    first, second = (networks.generator.style(recorded.tensors[name]) for name in ("z1", "z2"))
-    assert_picture_close(translate(*parts, recorded.tensors["source"], first, noise), recorded.tensors["G_out"])
+def test_translation(pipe, recorded, monkeypatch):
+    """The picture of every latent: noise and latents are the recorded ones, and so are the level weights."""
+    assert pipe.config["level_weights"] == recorded.meta["config"]["E1_fea_w"]
+    tensors = recorded.tensors
+    for index, source in enumerate(tensors["source"]):
+        first, second = translated(pipe, recorded, index, source, monkeypatch)
+        assert_picture_close(first, tensors["G_out"][index])
+        assert_picture_close(second, tensors["G_out_mixing"][index])
 
+
+def translated(pipe, recorded, index, source, monkeypatch) -> Tensor:
+    """The results of the index-th latents of z1 and z2, whose coarse styles are those of z1."""
+    steps = range(recorded.meta["config"]["step"] + 1)
+    noise = {4 << step: recorded.tensors[f"noise_{step}"][index, None] for step in steps}
+    latents = torch.stack([recorded.tensors[name][index] for name in ("z1", "z2")])
+    monkeypatch.setattr(StyleGANGenerator, "draw_noise", lambda *_: noise)
+    monkeypatch.setattr(pipe, "_draw_styles", lambda *_: (latents, [0, 0]))
     (block,) = recorded.meta["config"]["mixing_crossover_index"]
-    mixed = mix_styles(first, second, crossover=2 * (block + 1))
-    assert_picture_close(translate(*parts, recorded.tensors["source"], mixed, noise), recorded.tensors["G_out_mixing"])
+    seen = []
+    output = pipe(
+        (source + 1) / 2,
+        num_images=2,
+        crossover=2 * (block + 1),
+        batch_size=2,
+        output_type="pt",
+        callback_on_step_end=lambda *arguments: seen.append(arguments[-1]["images"]),
+    )
+    (pictures,) = seen
+    assert torch.equal(output.images, ((pictures + 1) / 2).clamp(0, 1))
+    return pictures
 
 
 @torch.no_grad()

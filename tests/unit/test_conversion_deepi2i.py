@@ -2,20 +2,23 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from pipelines import DeepI2IPipeline
+from pipelines import DeepI2IPipeline, DeepI2IStyleGANPipeline
 from pipelines.__main__ import main
 from pipelines.conversion.biggan import convert_discriminator, convert_generator
 from pipelines.conversion.class_list import read_class_list
 from pipelines.conversion.report import ConversionError
 from pipelines.deepi2i.convert import convert_adaptor, convert_encoder, find_checkpoint
+from pipelines.deepi2i.convert_stylegan import convert_stylegan
 from pipelines.deepi2i.transfer import read_pretrained
 from pipelines.networks.stylegan import StyleGANGenerator
 from tests.authors_biggan import adaptor_file, discriminator_file, generator_file
-from tests.tiny import seeded
+from tests.tiny import picture, seeded
 from tests.unit import test_stylegan_convert as stylegan
 
 FILES = {"G": generator_file, "D": discriminator_file, "E1": discriminator_file, "A1": adaptor_file}
@@ -245,18 +248,83 @@ def test_biggan(tmp_path, capsys):
     assert json.loads((tmp_path / "gan/classes.json").read_text()) == []
 
 
-def test_stylegan(tmp_path, capsys):
-    source = tmp_path / "train_step-000001.model"
+@pytest.fixture
+def stylegan_file(tmp_path):
+    """A checkpoint of the StyleGAN variant as the authors' training leaves it, for 128 pixels."""
     discriminator = stylegan.discriminator_of_file()
-    state = {"generator": stylegan.generator_of_file(), "discriminator": discriminator, "encoder": dict(discriminator)}
-    torch.save({**state, "align": stylegan.adaptor_of_file()}, source)
-    assert convert("deepi2i", source, tmp_path / "out", "--resolution", 128) == 0
-    assert "a StyleGAN of generator, discriminator, encoder, adaptor" in capsys.readouterr().out
-    network = StyleGANGenerator.from_pretrained(tmp_path / "out/generator")
-    wanted = state["generator"]["generator.to_rgb.5.conv.weight_orig"]
+    parts = {"generator": stylegan.generator_of_file(), "discriminator": discriminator, "encoder": dict(discriminator)}
+    parts["align"] = stylegan.adaptor_of_file()
+    parts["g_optimizer"] = {"state": {0: {"step": torch.ones(1)}}, "param_groups": [{"lr": 0.001, "params": [0]}]}
+    path = tmp_path / "train_step-000001.model"
+    torch.save(parts, path)
+    return path
+
+
+def test_stylegan(stylegan_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSLATION_HUB_DEVICE", "cpu")
+    assert convert("deepi2i", stylegan_file, "out", "--resolution", 128) == 0
+    printed = capsys.readouterr().out
+    assert "a DeepI2IStyleGANPipeline of encoder, adaptor, generator, discriminator" in printed
+    text = Path("out/README.md").read_text()
+    assert 'Load it with `DeepI2IStyleGANPipeline.from_pretrained("<this folder>")`.' in text
+
+    pipe = DeepI2IStyleGANPipeline.from_pretrained("out")
+    assert pipe.config["level_weights"] == {"64": 0.0, "32": 0.1, "16": 0.1, "8": 0.1, "4": 0.1}
+    wanted = vars(convert_stylegan(stylegan_file, 128))
+    for name in ("encoder", "adaptor", "generator", "discriminator"):
+        network = type(wanted[name]).from_pretrained(Path("out", name))
+        assert all(torch.equal(value, wanted[name].state_dict()[key]) for key, value in network.state_dict().items())
+
+    picture(60, 40).save("photo.png")
+    assert main(["translate", "./out", "--image", "photo.png", "--num-images", "2", "--seed", "3"]) == 0
+    with Image.open("outputs/photo-2.png") as image:
+        assert image.size == (128, 128)
+    assert main(["translate", "--from-png", "outputs/photo-2.png"]) == 0
+    assert "the same pixels as outputs/photo-2.png" in capsys.readouterr().out
+
+
+def test_stylegan_in_half_precision(stylegan_file, tmp_path):
+    assert convert("deepi2i", stylegan_file, tmp_path / "out", "--resolution", 128, "--half") == 0
+    pipe = DeepI2IStyleGANPipeline.from_pretrained(tmp_path / "out", dtype=torch.float16)
+    wanted = convert_stylegan(stylegan_file, 128).adaptor.half().state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in pipe.adaptor.state_dict().items())
+
+
+def test_a_stylegan_alone_has_no_pipeline(stylegan_file, tmp_path, capsys):
+    parts = torch.load(stylegan_file)
+    torch.save({name: parts[name] for name in ("generator", "discriminator")}, stylegan_file)
+    assert convert("deepi2i", stylegan_file, tmp_path / "gan", "--resolution", 128) == 0
+    printed = capsys.readouterr().out
+    assert "a StyleGAN of generator, discriminator" in printed
+    assert "holds a GAN, which translates nothing: it has no `encoder` and no `align`" in printed
+    assert not (tmp_path / "gan/model_index.json").exists()
+    network = StyleGANGenerator.from_pretrained(tmp_path / "gan/generator")
+    wanted = parts["generator"]["generator.to_rgb.5.conv.weight_orig"]
     assert torch.equal(network.state_dict()["head.weight"], wanted)
-    assert convert("deepi2i", source, tmp_path / "other", "--classes", tmp_path / "names.txt") == 1
-    assert "--classes is given, and the StyleGAN variant has no classes" in capsys.readouterr().err
+
+
+def test_errors_of_the_stylegan_variant(stylegan_file, tmp_path, capsys):
+    def refused(*options):
+        capsys.readouterr()
+        assert convert("deepi2i", stylegan_file, tmp_path / "out", *options) == 1
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    assert "--classes is given, and the StyleGAN variant has no classes" in refused("--classes", tmp_path / "n.txt")
+    assert "`resolution` is 64; these networks may have 128, 256" in refused("--resolution", 64)
+    parts = torch.load(stylegan_file)
+    torch.save(parts | {"align": stylegan.adaptor_of_file(level_32=7)}, stylegan_file)
+    message = refused("--resolution", 128)
+    assert "train_step-000001.model do not belong together: `adaptor` is for 7 channels of `encoder`" in message
+    torch.save({name: parts[name] for name in ("generator", "encoder")}, stylegan_file)
+    assert "accepted are `generator` or `g_running`" in refused()
+    torch.save(parts["align"], stylegan_file)
+    assert "does not hold several networks by name" in refused()
+    stylegan_file.write_bytes(pickle.dumps(Trap()))
+    assert "holds more than tensors" in refused()
+    picture().save(stylegan_file, "png")
+    assert "train_step-000001.model" in refused()
 
 
 def test_names_of_classes(tmp_path):

@@ -6,13 +6,14 @@ from PIL import Image
 
 from pipelines.deepi2i.animation import DeepI2IAnimation, linear_steps, spherical_steps
 from pipelines.deepi2i.level_factors import per_level
-from pipelines.deepi2i.rendering import CPU_BATCH, MAX_BATCH, choose_batch_size
+from pipelines.deepi2i.rendering import CPU_BATCH, MAX_BATCH, adapt, choose_batch_size
 from pipelines.deepi2i.square import cut_out, describe, find_square
 from pipelines.images.formats import read_image
 from pipelines.images.limits import ImageError
 from pipelines.networks.biggan import BigGANGenerator
+from pipelines.networks.stylegan import StyleGANGenerator
 from pipelines.networks.working_copy import WorkingCopies
-from tests.tiny import TINY_SIZES, picture, seeded
+from tests.tiny import TINY_SIZES, picture, seeded, tiny_deepi2i, tiny_deepi2i_stylegan
 
 LEVELS = (32, 16, 8, 4)
 
@@ -114,13 +115,26 @@ def test_what_an_animation_cannot_be(tmp_path):
 def test_batches_are_even_and_bounded():
     with torch.device("meta"):
         small = BigGANGenerator(**TINY_SIZES, latent_dim=16)
-        large = BigGANGenerator()
+        large, styled = BigGANGenerator(), StyleGANGenerator()
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert choose_batch_size(small, cpu, torch.float32, 3) == 3
     assert choose_batch_size(small, cpu, torch.float32, CPU_BATCH + 1) == (CPU_BATCH + 2) // 2
     assert choose_batch_size(small, cpu, torch.float32, 555) <= CPU_BATCH
     assert CPU_BATCH < choose_batch_size(small, gpu, torch.float32, 555) <= MAX_BATCH
+    assert 1 <= choose_batch_size(styled, cpu, torch.float32, 555) < CPU_BATCH
     assert 1 <= choose_batch_size(large, gpu, torch.float32, 555) < choose_batch_size(large, gpu, torch.bfloat16, 555)
+
+
+@pytest.mark.parametrize("make", [tiny_deepi2i, tiny_deepi2i_stylegan])
+@torch.no_grad()
+def test_what_is_added_is_weighted_and_a_level_of_weight_zero_costs_nothing(make, monkeypatch):
+    pipe, image = make(), torch.rand(2, 3, 32, 32, generator=seeded()) * 2 - 1
+    pipe.encoder.eval(), pipe.adaptor.eval()
+    features = pipe.adaptor(pipe.encoder(image))
+    monkeypatch.setattr(pipe.adaptor.blocks["16"], "forward", None)
+    added = adapt(pipe.encoder, pipe.adaptor, image, {16: 0.0, 8: 0.5})
+    assert added.keys() == {8}
+    assert torch.allclose(added[8], 0.5 * features[8], atol=1e-6)
 
 
 def test_a_working_copy_is_folded_and_computes_the_same():

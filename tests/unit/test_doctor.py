@@ -13,7 +13,7 @@ from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
 from pipelines.sincut.pipeline import SinCUTPipeline
 from pipelines.sincut.run import SinCUTRun
-from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_deepi2i, tiny_oeft
+from tests.tiny import TINY_SETTINGS, tiny_cut, tiny_deepi2i, tiny_deepi2i_stylegan, tiny_oeft
 from tests.unit.tiny_sincut import TINY, tiny_trainer
 
 REMOTE = {
@@ -130,13 +130,17 @@ def test_an_estimate_counts_every_step(monkeypatch):
     assert long.estimated_seconds == pytest.approx(2.0 * 10_000, abs=1)
 
 
-def test_an_unpaired_checkpoint_is_timed_in_the_precision_that_it_takes(entries, capsys):
-    tiny_cut().save_pretrained(entries.parent / "zebra")
+@pytest.mark.parametrize(("make", "networks"), [(tiny_cut, 1), (tiny_deepi2i_stylegan, 3)])
+def test_an_unpaired_checkpoint_is_timed_in_the_precision_that_it_takes(entries, capsys, make, networks):
+    pipe = make()
+    pipe.save_pretrained(entries.parent / "zebra")
     entry = {"id": "zebra", "title": "Zebra", "source": {"bundled": "zebra"}, "task": "unpaired"}
-    entry |= {"pipeline": "CUTPipeline", "license": "apache-2.0", "training_data": "None."}
+    entry |= {"pipeline": type(pipe).__name__, "license": "apache-2.0", "training_data": "None."}
     entries.write_text(json.dumps([entry]))
     assert call("--json") == 0
-    (estimate,) = json.loads(capsys.readouterr().out)["estimates"]
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["device_map"]) == networks
+    (estimate,) = report["estimates"]
     assert estimate["run"] in ("one picture in fp32", "one picture in bf16")
     assert estimate["estimated_seconds"] > 0
     assert estimate["reason"] is None

@@ -66,9 +66,9 @@ def discriminator_of_file(stem: str = ".0") -> dict[str, Tensor]:
     return random(shapes | scaled("linear.linear", 1, WIDTHS[0])) | constants
 
 
-def adaptor_of_file() -> dict[str, Tensor]:
+def adaptor_of_file(level_32: int = WIDTHS[3]) -> dict[str, Tensor]:
     shapes = {}
-    for index, width in enumerate((WIDTHS[4], WIDTHS[3], WIDTHS[2], WIDTHS[1], WIDTHS[0])):
+    for index, width in enumerate((WIDTHS[4], level_32, WIDTHS[2], WIDTHS[1], WIDTHS[0])):
         for conv in ("conv1", "conv2"):
             shapes |= scaled(f"progression.{index}.{conv}.0.conv", width, width, 3, 3)
     return random(shapes)

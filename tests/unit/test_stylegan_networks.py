@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pipelines.deepi2i.stylegan import StyleGANAdaptor, StyleGANEncoder, adapt, translate
+from pipelines.deepi2i.stylegan import StyleGANAdaptor, StyleGANEncoder
 from pipelines.losses.gan import r1_penalty
 from pipelines.losses.wgan import gradient_penalty, wasserstein
 from pipelines.networks.stylegan import StyleGANDiscriminator, StyleGANGenerator, mix_styles
@@ -13,7 +13,6 @@ from pipelines.networks.stylegan_blocks import DownConv, UpConv, append_deviatio
 from tests.tiny import seeded
 
 WIDTHS = (8, 6, 4, 3)  # 32 pixels
-LEVELS, WEIGHTS = (16, 8, 4), {16: 0.0, 8: 0.5, 4: 0.1}
 
 
 def scrambled(network: nn.Module) -> nn.Module:
@@ -232,33 +231,6 @@ def test_wasserstein_sides():
 
 
 # DeepI2I
-
-
-@pytest.fixture
-def translator(generator):
-    encoder = scrambled(StyleGANEncoder(WIDTHS, levels=LEVELS))
-    adaptor = scrambled(StyleGANAdaptor(LEVELS, tuple(encoder.channels().values())))
-    return encoder, adaptor, generator
-
-
-def test_translation(translator, image, latent):
-    encoder, adaptor, generator = translator
-    styles = generator.style(latent)
-    features = adaptor(encoder(image))
-    added = adapt(encoder, adaptor, image, WEIGHTS)
-    assert added.keys() == {8, 4}  # a level of weight zero costs nothing
-    assert all(torch.equal(added[level], WEIGHTS[level] * features[level]) for level in added)
-
-    found = translate(*translator, image, styles, level_weights=WEIGHTS)
-    assert not found.requires_grad
-    assert torch.equal(found, generator(latent, added))
-    assert torch.equal(translate(*translator, image, styles, level_weights={}), generator(latent))
-
-
-def test_one_picture_goes_with_many_styles(translator, image, latent):
-    styles = translator[2].style(latent)
-    found = translate(*translator, image[:1], styles, level_weights=WEIGHTS)
-    assert_same(found, translate(*translator, image[:1].expand(2, -1, -1, -1), styles, level_weights=WEIGHTS))
 
 
 def test_wrong_levels_are_refused():
