@@ -14,6 +14,7 @@ from demo.devices import device_manager
 from demo.widgets import count_in_words
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.snapshot import download_snapshot, measure_snapshot
+from pipelines.hub.strict import read_index
 from pipelines.images.limits import ImageError
 
 LOADING: dict[str, Any] = {"concurrency_id": "own-checkpoint", "concurrency_limit": 1}  # beside the runs of others
@@ -105,7 +106,18 @@ def fetch_from_hub(name: str, folder: Path, max_megabytes: int, pipeline: str) -
         shutil.copytree(downloaded, folder)  # the files themselves: in the cache they are links
     own = OwnCheckpoint(name, revision, folder, pipeline)
     try:
+        _check_pipeline(own)
         own.load()
     except CheckpointError as error:
         raise CheckpointError(str(error).replace(str(folder), name)) from error
     return own
+
+
+def _check_pipeline(own: OwnCheckpoint) -> None:
+    """Send the visitor of another pipeline, which this tab does not show, to where it runs."""
+    found = read_index(own.folder)["_class_name"]
+    if found != own.pipeline and found in pipelines.__all__:
+        raise CheckpointError(
+            f"{own.name} holds a {found}, not a {own.pipeline}, which this tab takes: in Python and on the command "
+            f"line it can be used, as in `python -m pipelines translate {own.name} --image photo.jpg`."
+        )

@@ -28,6 +28,8 @@ from demo.unpaired_snippets import snippets_for
 from demo.widgets import duration_in_words, progress_line
 from pipelines.images.limits import ImageError
 
+PIPELINE = "CUTPipeline"
+
 
 class UnpairedTab(UnpairedLayout):
     """The tab with its handlers; made inside a `gr.Tab`.
@@ -40,7 +42,7 @@ class UnpairedTab(UnpairedLayout):
 
     def __init__(self, settings: DemoSettings):
         self.settings = settings
-        self.checkpoints = usable_checkpoints("unpaired")
+        self.checkpoints = [entry for entry in usable_checkpoints("unpaired") if entry.pipeline == PIPELINE]
         self.examples = [example for entry in self.checkpoints for example in examples_of(entry)]
         self.brought = SessionPipelines(settings.keep_minutes * 60)
         takes_own = settings.max_checkpoint_megabytes > 0
@@ -171,7 +173,7 @@ class UnpairedTab(UnpairedLayout):
         """Load a checkpoint from the Hub for this visitor."""
         name = name.strip()
         with self.brought.new(request.session_hash or "", Path(name).name or "checkpoint") as folder:
-            own = fetch_from_hub(name, folder, self.settings.max_checkpoint_megabytes, "CUTPipeline")
+            own = fetch_from_hub(name, folder, self.settings.max_checkpoint_megabytes, PIPELINE)
         return self._loaded(own)
 
     def _convert(self, path: str, request: gr.Request) -> dict:

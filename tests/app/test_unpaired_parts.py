@@ -20,7 +20,7 @@ from demo.unpaired_own import convert_file
 from demo.unpaired_result import Results
 from demo.unpaired_run import Begun, Failed, Job, Translated, gpu_seconds, translate
 from demo.unpaired_snippets import snippets_for
-from pipelines import CUTPipeline
+from pipelines import CUTPipeline, list_checkpoints
 from pipelines.conversion.report import ConversionError
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.snapshot import measure_snapshot
@@ -29,7 +29,7 @@ from pipelines.images.provenance import read_record
 from tests.app.tiny_unpaired import tiny_cut
 from tests.authors_cut import authors_file
 from tests.hub_server import HubServer
-from tests.tiny import tiny_oeft
+from tests.tiny import tiny_deepi2i_stylegan, tiny_oeft
 
 
 @pytest.fixture
@@ -255,6 +255,19 @@ def test_a_pipeline_of_another_method_is_named_without_a_path(hub, tmp_path):
     with pytest.raises(CheckpointError, match="someone/oeft holds a OEFTPipeline, not a CUTPipeline") as caught:
         fetch_from_hub("someone/oeft", tmp_path / "own", 1, "CUTPipeline")
     assert str(tmp_path) not in str(caught.value)
+    hub.add("someone/new", files_of(tiny_cut(), tmp_path / "saved") | {"model_index.json": b'{"_class_name": "New"}'})
+    with pytest.raises(CheckpointError, match="someone/new holds a New, not a CUTPipeline: use the class it names"):
+        fetch_from_hub("someone/new", tmp_path / "new", 1, "CUTPipeline")
+
+
+@pytest.mark.parametrize("tab", ["CUTPipeline", "DeepI2IPipeline"])
+def test_the_stylegan_variant_is_sent_to_the_command_line(hub, tmp_path, tab):
+    hub.add("someone/cats", files_of(tiny_deepi2i_stylegan(), tmp_path / "saved"))
+    message = (
+        f"someone/cats holds a DeepI2IStyleGANPipeline, not a {tab}, which this tab takes: .*translate someone/cats"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        fetch_from_hub("someone/cats", tmp_path / "own", 1, tab)
 
 
 def test_a_checkpoint_that_was_deleted_asks_to_be_loaded_again(job, tmp_path):
@@ -295,6 +308,15 @@ def test_one_and_several_checkpoints_with_their_examples(app_environment, monkey
     assert one.checkpoint.value == both.checkpoint.value == "cut-one"
     (example,) = both.examples  # the one whose result is missing is left out
     assert example.thumbnail().size == (384, 192)
+
+
+def test_a_checkpoint_of_another_pipeline_is_not_offered(app_environment, monkeypatch):
+    entry = list_checkpoints("unpaired")[0]
+    both = [replace(entry, pipeline=name) for name in ("CUTPipeline", "DeepI2IStyleGANPipeline")]
+    monkeypatch.setattr("demo.tab_unpaired.usable_checkpoints", lambda task: both)
+    with gr.Blocks():
+        tab = UnpairedTab(DemoSettings())
+    assert [entry.pipeline for entry in tab.checkpoints] == ["CUTPipeline"]
 
 
 def test_the_owner_can_switch_own_checkpoints_off(app_environment, monkeypatch):

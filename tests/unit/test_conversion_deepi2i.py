@@ -324,7 +324,7 @@ def test_errors_of_the_stylegan_variant(stylegan_file, tmp_path, capsys):
     stylegan_file.write_bytes(pickle.dumps(Trap()))
     assert "holds more than tensors" in refused()
     picture().save(stylegan_file, "png")
-    assert "train_step-000001.model" in refused()
+    assert "train_step-000001.model is not a file of weights" in refused()
 
 
 def test_names_of_classes(tmp_path):
