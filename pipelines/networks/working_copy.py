@@ -1,13 +1,15 @@
 """A registered network in another precision, compiled or not, without a change to the network itself."""
 
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from pipelines.networks.spectral_norm import fold_spectral_norm
+
+_Network = TypeVar("_Network", bound=ModelMixin)
 
 
 class WorkingCopies:
@@ -17,11 +19,9 @@ class WorkingCopies:
     """
 
     def __init__(self):
-        self._kept: tuple[Any, dict[Any, ModelMixin]] = (None, {})  # in one piece, for threads
+        self._kept: tuple[Any, dict[Any, Any]] = (None, {})  # in one piece, for threads
 
-    def get(
-        self, network: ModelMixin, device: torch.device, dtype: torch.dtype, *, compiled: bool = False
-    ) -> ModelMixin:
+    def get(self, network: _Network, device: torch.device, dtype: torch.dtype, *, compiled: bool = False) -> _Network:
         """The network on `device` in `dtype`, channels-last, spectral norms divided out, for inference.
 
         Args:

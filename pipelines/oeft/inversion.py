@@ -70,6 +70,11 @@ class InversionStep:
     losses: dict[int, float]
     seconds: float
 
+    @property
+    def loss(self) -> float:
+        """Of the best of them."""
+        return min(self.losses.values())
+
 
 @dataclass
 class Inversion:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -17,11 +16,12 @@ from pipelines.images.output import check_output_type
 from pipelines.networks.resnet import ResNetBackbone
 from pipelines.networks.vgg import VGGBackbone
 from pipelines.networks.working_copy import WorkingCopies
+from pipelines.oeft.chosen_settings import choose_inversion_settings, choose_settings
 from pipelines.oeft.domain import DomainStatistics
 from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.output import OEFTOutput
 from pipelines.oeft.priors import GENERATORS, prior_of
-from pipelines.oeft.refinement import Refiner
+from pipelines.oeft.refinement import Refinement, Refiner
 from pipelines.oeft.restoration import InversionOutput, inverted, make_task, read_mask
 from pipelines.oeft.run import OEFTRun
 from pipelines.oeft.settings import OEFTSettings
@@ -123,8 +123,8 @@ class OEFTPipeline(TranslationPipeline):
             DivergedError: A loss is no longer finite.
         """
         check_output_type(output_type)
-        settings = self._settings(num_steps, preset, settings)
-        refiner = self._refiner(refine, num_refine_steps, refine_settings)
+        settings = choose_settings(self.config["preset"], num_steps, preset, settings)
+        refiner = self._refiner_of_warps(refine, num_refine_steps, refine_settings)
         pairs, generators = self.check_inputs(image, exemplar, generator)
         num_steps = settings.num_steps + (0 if refiner is None else refiner.num_steps)
         total = num_steps * len(pairs)
@@ -132,14 +132,8 @@ class OEFTPipeline(TranslationPipeline):
         with self.progress_bar(total=total) as progress:
             for (source, target), own_generator in zip(pairs, generators, strict=True):
                 run = OEFTRun(self.backbone, source, target, settings, own_generator, refiner)
-                while not (run.done or stopped):
-                    report = run.step()
-                    progress.update()
-                    tensors = {"warped": run.warped(), "loss": torch.tensor(report.losses["total"])}
-                    if report.stage == "refine":
-                        tensors["refined"] = run.refined()
-                    step = len(outputs) * num_steps + report.step - 1
-                    stopped = call_step_callback(callback_on_step_end, self, step, total, tensors)
+                first = len(outputs) * num_steps
+                stopped = stopped or self._step(run, first, total, progress, callback_on_step_end)
                 outputs.append(run.result(output_type))
         self.maybe_free_model_hooks()
         output = OEFTOutput.join(outputs)
@@ -162,8 +156,8 @@ class OEFTPipeline(TranslationPipeline):
         Raises:
             ImageError, ValueError, RuntimeError: As `__call__`.
         """
-        settings = self._settings(num_steps, preset, settings)
-        refiner = self._refiner(refine, num_refine_steps, refine_settings)
+        settings = choose_settings(self.config["preset"], num_steps, preset, settings)
+        refiner = self._refiner_of_warps(refine, num_refine_steps, refine_settings)
         pairs, generators = self.check_inputs(image, exemplar, generator)
         if len(pairs) != 1:
             raise ImageError(f"`image` holds {len(pairs)} images; `start` takes one pair.")
@@ -192,7 +186,8 @@ class OEFTPipeline(TranslationPipeline):
             settings: As `refine_settings` of `__call__`.
             generator: Source of the random numbers; None: a new one with a random seed.
             output_type: "pil", "np" or "pt".
-            callback_on_step_end: As in `__call__`; `tensors["refined"]` is the best picture so far.
+            callback_on_step_end: As in `__call__`; `tensors["refined"]` is the best picture so far. When it says stop,
+                the images that were not begun have one step each.
 
         Returns:
             `InversionOutput`: `.images`, `.hypotheses`, `.chosen`, `.notes`. Colorization keeps the image's luma and
@@ -204,7 +199,7 @@ class OEFTPipeline(TranslationPipeline):
             DivergedError: A loss is no longer finite.
         """
         check_output_type(output_type)
-        refiner = self._refiner(True, num_steps, settings)
+        refiner = self._refiner(num_steps, settings)
         if generator is None:
             generator = torch.Generator()
             generator.seed()
@@ -213,19 +208,31 @@ class OEFTPipeline(TranslationPipeline):
             missing = None if mask is None else read_mask(mask, each.height, each.width).to(self.backbone.device)
             pixels = each.pixels[None].to(self.backbone.device)
             tasks.append(make_task(pixels, refiner.resolution, degradation, missing, factor))
-        total, stopped, outputs = refiner.num_steps * len(tasks), False, []
+        total = refiner.num_steps * len(tasks)
+        outputs, stopped = [], False
         with self.progress_bar(total=total) as progress:
-            for number, (each, task) in enumerate(zip(images, tasks, strict=True)):
+            for each, task in zip(images, tasks, strict=True):
                 run = refiner.begin(task.target, task.degrade, generator)
-                while not run.done and not (stopped and run.newest() is not None):
-                    report = run.step()
-                    progress.update()
-                    tensors = {"refined": run.newest(), "loss": torch.tensor(min(report.losses.values()))}
-                    step = number * refiner.num_steps + report.step - 1
-                    stopped = call_step_callback(callback_on_step_end, self, step, total, tensors)
+                if stopped:
+                    run.step()  # there is no picture before the first
+                else:
+                    first = len(outputs) * refiner.num_steps
+                    stopped = self._step(run, first, total, progress, callback_on_step_end)
                 outputs.append(inverted(run, task, each.notes, output_type))
         self.maybe_free_model_hooks()
         return InversionOutput.join(outputs)
+
+    def _step(
+        self, run: OEFTRun | Refinement, first: int, total: int, progress: Any, callback: StepCallback | None
+    ) -> bool:
+        """Step a run until it is done, or the callback says stop; True then. Its steps count from `first`."""
+        while not run.done:
+            report = run.step()
+            progress.update()
+            tensors = {**run.tensors(), "loss": torch.tensor(report.loss)}
+            if call_step_callback(callback, self, first + report.step - 1, total, tensors):
+                return True
+        return False
 
     def check_inputs(
         self,
@@ -262,43 +269,31 @@ class OEFTPipeline(TranslationPipeline):
             raise ValueError(f"`generator` holds {len(generators)} generators for {len(sources)} images.")
         return list(zip(sources, exemplars, strict=True)), generators
 
-    def _settings(
-        self, num_steps: int | None, preset: str | None, settings: OEFTSettings | Mapping[str, Any] | None
-    ) -> OEFTSettings:
-        steps = {} if num_steps is None else {"num_steps": num_steps}
-        if not isinstance(settings, OEFTSettings):
-            return OEFTSettings.preset(preset or self.config["preset"], **{**(settings or {}), **steps})
-        if preset is not None:
-            raise ValueError("`preset` and an `OEFTSettings` are both given; give one, or change the preset by name.")
-        return replace(settings, **steps)
-
-    def _refiner(
+    def _refiner_of_warps(
         self,
         refine: bool | None,
         num_steps: int | None,
         settings: InversionSettings | Mapping[str, Any] | str | None,
     ) -> Refiner | None:
         """How a warp is refined; None where it is not."""
-        if self.prior is None and (refine or num_steps is not None or settings is not None):
+        is_left_out = refine is False and self.prior is not None
+        is_asked_for = refine or num_steps is not None or settings is not None
+        if is_left_out or (self.prior is None and not is_asked_for):
+            return None
+        return self._refiner(num_steps, settings)
+
+    def _refiner(self, num_steps: int | None, settings: InversionSettings | Mapping[str, Any] | str | None) -> Refiner:
+        """What inverts with the prior.
+
+        Raises:
+            ValueError: There is none, or a setting is unknown or out of its range.
+        """
+        if self.prior is None:
             raise ValueError(
                 "Refinement is asked for, and this checkpoint has no prior: give it one, or leave it out."
             )
-        if self.prior is None or refine is False:
-            return None
-        changes = {} if num_steps is None else {"num_steps": num_steps}
-        if isinstance(settings, InversionSettings):
-            settings = replace(settings, **changes)
-        elif isinstance(settings, str):
-            settings = InversionSettings.preset(settings, **changes)
-        else:
-            own = self.config["refine_settings"] or {}
-            settings = InversionSettings.preset("balanced", **{**own, **(settings or {}), **changes})
+        chosen = choose_inversion_settings(self.config["refine_settings"], num_steps, settings)
         device = self.backbone.device
-        return Refiner(
-            prior_of(
-                self._copies["prior"].get(self.prior, device, fast_precision(device)), self.config["prior_class"]
-            ),
-            self._copies["backbone"].get(self.backbone, device, torch.float32),
-            self.domain,
-            settings,
-        )
+        generator = self._copies["prior"].get(self.prior, device, fast_precision(device))
+        backbone = self._copies["backbone"].get(self.backbone, device, torch.float32)
+        return Refiner(prior_of(generator, self.config["prior_class"]), backbone, self.domain, chosen)

@@ -111,6 +111,10 @@ class Refinement:
         image = self.inversion.hypotheses[self.inversion.best].image
         return None if image is None else image[None]
 
+    def tensors(self) -> dict[str, Tensor | None]:
+        """The pictures that a callback may look at: `newest`."""
+        return {"refined": self.newest()}
+
     def candidates(self) -> list[Candidate]:
         """Every hypothesis with its best picture so far and its score; none before the first step."""
         seen = [(each, each.image) for each in self.inversion.hypotheses if each.image is not None]

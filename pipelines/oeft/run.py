@@ -41,6 +41,11 @@ class OEFTStep:
     losses: dict[str, float]
     seconds: float
 
+    @property
+    def loss(self) -> float:
+        """What is optimized."""
+        return self.losses["total"]
+
 
 class OEFTRun:
     """Call `step` until `done`, or until you have seen enough; then `result`. Made by `OEFTPipeline.start`.
@@ -94,8 +99,8 @@ class OEFTRun:
         if self._refinement is None:
             self._refinement = self._begin_refinement()
         report = self._refinement.step()
-        losses = {"total": min(report.losses.values())}
-        return OEFTStep("refine", self.settings.num_steps + report.step, self.num_steps, losses, report.seconds)
+        step, losses = self.settings.num_steps + report.step, {"total": report.loss}
+        return OEFTStep("refine", step, self.num_steps, losses, report.seconds)
 
     def warped(self) -> Tensor | None:
         """The newest warp, (1, 3, h, w) of working size, range [-1, 1]; None before the first step."""
@@ -104,6 +109,11 @@ class OEFTRun:
     def refined(self) -> Tensor | None:
         """The picture of the hypothesis of the lowest loss so far, (1, 3, R, R) in [-1, 1]; None before refinement."""
         return None if self._refinement is None else self._refinement.newest()
+
+    def tensors(self) -> dict[str, Tensor | None]:
+        """The pictures that a callback may look at: `warped` and, in refinement, `refined`."""
+        refined = {} if self._refinement is None else self._refinement.tensors()
+        return {"warped": self.warped(), **refined}
 
     def result(self, output_type: str = "pil") -> OEFTOutput:
         """The best so far: the chosen hypothesis, or the warp by the best networks, at the source's size.

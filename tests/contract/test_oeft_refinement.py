@@ -211,6 +211,20 @@ def test_inversion_alone_returns_a_picture_of_the_prior(pipe):
     assert len(output.hypotheses[1]) == 3
 
 
+def test_a_stopped_inversion_keeps_the_best_so_far_and_steps_the_other_images_once(pipe):
+    seen = []
+
+    def stop(_, step, num_steps, tensors):
+        seen.append((step, num_steps, sorted(tensors)))
+        return {"stop": step == 1}
+
+    output = pipe.invert([picture(), picture(seed=1)], generator=seeded(), callback_on_step_end=stop)
+    assert seen == [(0, 8, ["loss", "refined"]), (1, 8, ["loss", "refined"])]
+    two_steps = pipe.invert(picture(), num_steps=2, generator=seeded())
+    assert np.array_equal(output.images[0], two_steps.images[0])
+    assert output.chosen[1] is not None
+
+
 def test_colorization_keeps_the_luma(pipe):
     gray = picture().convert("L")
     result = pipe.invert(gray, "colorization", generator=seeded()).images[0]
