@@ -1,0 +1,117 @@
+"""Make the four strips of README again: `python -m docs.make_pictures`, all of them or those that are named.
+
+Each shows what a checkpoint of this repository makes of pictures that come inside gradio, or of the app's examples
+(`demo/examples/SOURCES.md`). The single-image strip trains, for `--minutes`; the others take seconds.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from demo.classes_model import in_words
+from demo.examples import FOLDER
+from docs.painting import paint
+from pipelines import CUTPipeline, DeepI2IPipeline, SinCUTPipeline
+from pipelines.hub.devices import pick_device, tune_allocator
+from pipelines.hub.registry import get_checkpoint
+
+WIDTH, GAP, LABEL = 1000, 8, 26  # pixels: of a strip, between its tiles, of the line under a tile
+PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
+PAGODA = FOLDER / "1-pagoda"
+CLASSES = {
+    "deepi2i-foods": {
+        "f360-apple-granny-smith-1": "green apple",
+        "f360-apple-golden-1": "golden apple",
+        "f360-apple-red-1": "red apple",
+        "f360-tomato-yellow-1": "yellow tomato",
+        "f360-tomato-maroon-1": "maroon tomato",
+        "f360-cherry-wax-black-1": "black cherry",
+    },
+}  # that are shown, and their labels
+COUNT = 6  # classes that are shown of another checkpoint
+
+Tiles = list[tuple[str, Image.Image]]
+
+
+def exemplar(options: argparse.Namespace) -> Tiles:
+    """The app's first example, which `demo.make_examples` computes."""
+    parts = {"Source": "source.jpg", "Exemplar": "exemplar.jpg", "Result: the exemplar's colors": "result.png"}
+    return [(label, Image.open(PAGODA / name)) for label, name in parts.items()]
+
+
+def unpaired(options: argparse.Namespace) -> Tiles:
+    """Photographs of other animals than those that the checkpoint has seen."""
+    pipe = CUTPipeline.from_pretrained(options.unpaired_checkpoint).to(pick_device())
+    photos = [Image.open(PHOTOS / "cheetah.jpg").crop((58, 0, 401, 343)), Image.open(PHOTOS / "lion.jpg")]
+    label = get_checkpoint(options.unpaired_checkpoint).title
+    pairs = zip(photos, pipe(photos).images, strict=True)
+    return [tile for photo, result in pairs for tile in (("Photo", photo), (label, result))]
+
+
+def many_class(options: argparse.Namespace) -> Tiles:
+    """One photograph as several classes."""
+    pipe = DeepI2IPipeline.from_pretrained(options.many_class_checkpoint).to(pick_device())
+    names = list(pipe.config["class_names"].values())
+    evenly = {name: in_words(name) for name in names[:: max(1, len(names) // COUNT)][:COUNT]}
+    classes = CLASSES.get(options.many_class_checkpoint, evenly)
+    if options.classes:
+        classes = {name: in_words(name) for name in options.classes}
+    photo = ImageOps.fit(Image.open(options.photo), (256, 256), Image.Resampling.LANCZOS)
+    output = pipe(photo, list(classes), generator=torch.Generator().manual_seed(0))
+    return [("Photo", photo), *zip(classes.values(), output.images, strict=True)]
+
+
+def single_image(options: argparse.Namespace) -> Tiles:
+    """A photograph as a painting, learned from the two pictures alone."""
+    pipe = SinCUTPipeline.from_pretrained("sincut").to(pick_device())
+    source = Image.open(PAGODA / "source.jpg")
+    tower = Image.open(PHOTOS / "tower.jpg")
+    painting = paint(tower.resize((2 * tower.width, 2 * tower.height), Image.Resampling.LANCZOS))
+    output = pipe(source, exemplar=painting, minutes=options.minutes, generator=torch.Generator().manual_seed(0))
+    return [("Photo", source), ("Painting", painting), (f"{options.minutes:g} minutes of training", output.images[0])]
+
+
+STRIPS: dict[str, Callable[[argparse.Namespace], Tiles]] = {
+    "exemplar": exemplar,
+    "unpaired": unpaired,
+    "many-class": many_class,
+    "single-image": single_image,
+}
+
+
+def strip(tiles: Tiles) -> Image.Image:
+    """Lay squares beside each other, each with its label below."""
+    side = (WIDTH + GAP) // len(tiles) - GAP
+    font = ImageFont.load_default(15)
+    picture = Image.new("RGB", (len(tiles) * (side + GAP) - GAP, side + LABEL), "white")
+    draw = ImageDraw.Draw(picture)
+    for number, (label, image) in enumerate(tiles):
+        left = number * (side + GAP)
+        picture.paste(ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.LANCZOS), (left, 0))
+        draw.text((left + side / 2, side + LABEL / 2), label, fill="#57534e", font=font, anchor="mm")
+    return picture
+
+
+def main() -> None:
+    """Make the strips."""
+    parser = argparse.ArgumentParser(description="Make the four strips of README again.")
+    parser.add_argument("names", nargs="*", default=list(STRIPS), help=f"some of {', '.join(STRIPS)}")
+    parser.add_argument("--unpaired-checkpoint", default="cut-horse2zebra", metavar="ID")
+    parser.add_argument("--many-class-checkpoint", default="deepi2i-foods", metavar="ID")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="of the many-class strip (default: a choice)")
+    parser.add_argument("--photo", type=Path, default=PHOTOS / "lion.jpg", help="of the many-class strip")
+    parser.add_argument("--minutes", type=float, default=20, help="of the single-image training (default: 20)")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder (default: this one)")
+    options = parser.parse_args()
+    for name in options.names:
+        strip(STRIPS[name](options)).save(options.output / f"{name}.jpg", quality=88)
+        print(f"{name}.jpg is made")
+
+
+if __name__ == "__main__":
+    tune_allocator()
+    main()
