@@ -14,8 +14,8 @@ INTRODUCTION = """
 Two copies of a small network look at the source and at the exemplar, and are fine-tuned on this one pair until places
 of the one find their counterparts in the other. Then the exemplar's colors move to the source's places. Where the
 checkpoint has a GAN of one kind of picture, it is searched in several ways for the picture behind that warp, and the
-one that is most like what the GAN knows becomes the result. It is the correspondence fine-tuning and multiple GAN
-inversion of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
+one that comes nearest to the warp becomes the result. It is the correspondence fine-tuning and multiple GAN inversion
+of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
 
 ### Unpaired
 A network that was trained on two piles of photographs, without pairs, redraws a photo of the one kind as the other:
@@ -34,6 +34,7 @@ What it learned can be kept, and works on other pictures of the same kind.
 Pictures stay on this machine and are deleted after a while. Code: Apache-2.0.
 """
 CHECKPOINT_HEADERS = ["Checkpoint", "Task", "Here", "License", "Trained on"]
+CHECKPOINT_WIDTHS = ["285px", "115px", "140px", "130px", "540px"]
 DEVICE_HEADERS = ["Network", "Kind", "Size", "Device", "State"]
 
 
@@ -41,9 +42,18 @@ def build_about() -> list[gr.Dataframe]:
     """Draw the tab; returns the tables that `about_rows` fills."""
     gr.Markdown(INTRODUCTION)
     gr.Markdown("### Checkpoints")
-    checkpoints = gr.Dataframe(headers=CHECKPOINT_HEADERS, interactive=False, wrap=True, elem_id="checkpoints")
+    checkpoints = gr.Dataframe(
+        headers=CHECKPOINT_HEADERS,
+        interactive=False,
+        wrap=True,
+        column_widths=CHECKPOINT_WIDTHS,
+        elem_id="checkpoints",
+        elem_classes="facts",
+    )
     gr.Markdown("### What runs here")
-    devices = gr.Dataframe(headers=DEVICE_HEADERS, interactive=False, wrap=True, elem_id="devices")
+    devices = gr.Dataframe(
+        headers=DEVICE_HEADERS, interactive=False, wrap=True, elem_id="devices", elem_classes="facts"
+    )
     return [checkpoints, devices]
 
 

@@ -71,14 +71,15 @@ CSS = """
 #own .pair, .own .pair { align-items: end; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }
 .cards label { flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden; cursor: pointer; }
-.cards label::before { aspect-ratio: 2; background: center / cover; }  /* what has a thumbnail gets it */
+.cards label::before { content: ""; aspect-ratio: 2; background: center / cover
+  linear-gradient(135deg, var(--primary-100), var(--primary-300)); }  /* what has a thumbnail gets it */
 .cards label:hover::before { filter: brightness(1.06); }
 .cards label span { margin: 0; padding: 7px 10px; line-height: 1.3; }
 .cards label.selected { outline: 2px solid var(--color-accent); outline-offset: -1px; background: transparent;
   color: inherit; }
 .cards label:focus-within:has(:focus-visible) { outline: 3px solid var(--color-accent); }
 .cards input { position: absolute; opacity: 0; }
-.tiles .grid-wrap { padding-top: 28px; }  /* the label has this line for itself */
+.tiles .grid-wrap, .photos .grid-wrap { padding-top: 28px; }  /* the label has this line for itself */
 .tiles .grid-container { gap: 6px; grid-template-columns: repeat(auto-fill, minmax(var(--tile, 88px), 1fr)); }
 .tiles .caption-label { max-width: calc(100% - 2 * var(--block-label-margin)); padding: 2px 5px; font-size: .75rem; }
 .tiles .empty::after { content: "The results appear here"; }
@@ -101,6 +102,8 @@ CSS = """
 .notes { margin: 0; padding: 0 2px; list-style: none !important; font-size: .9rem; }
 .notes li { color: var(--body-text-color-subdued) !important; }
 .notes .failed { color: #dc4c4c !important; }
+
+.facts table { font-family: inherit; }
 
 .examples, .examples > * { padding-left: 0 !important; }
 .examples .table-wrap { border: 0; background: transparent; padding: 0; }
