@@ -176,9 +176,14 @@ def animation_seconds(job: Animation) -> int:
 
 
 @on_gpu(duration=animation_seconds)
-def animate(job: Animation) -> tuple[list[Image.Image], dict[str, Any]]:
-    """Return the pictures from one class to another, fewer of them after a stop, and their record."""
+def animate(job: Animation) -> tuple[list[Image.Image], dict[str, Any]] | None:
+    """Return the pictures from one class to another, fewer of them after a stop, and their record.
+
+    A run that was stopped before it began, while it waited, returns None.
+    """
     with borrow(job.checkpoint) as pipe:
+        if job.stop_file.exists():
+            return None
         pipe.set_progress_bar_config(disable=True)
         output = pipe.interpolate(
             job.file,

@@ -104,9 +104,9 @@ class ClassesWork:
             ImageError: it was stopped.
         """
         try:
-            frames, record = animate(job)
+            animation = animate(job)
         finally:
             self.runs.forget(request)
-        if len(frames) < job.num_frames:
+        if animation is None or len(animation[0]) < job.num_frames:
             raise ImageError("Stopped before the animation was done.")
-        return frames, record
+        return animation

@@ -22,6 +22,7 @@ from demo.classes_run import Animation, Batch, Finished, Job, Look, animate, gpu
 from demo.classes_sheet import contact_sheet
 from demo.classes_snippets import animation_snippets, snippets_for
 from demo.classes_thumbnails import join, split
+from demo.classes_work import ClassesWork
 from demo.errors import explain
 from demo.own_checkpoint import OwnCheckpoint
 from demo.settings import DemoSettings
@@ -183,10 +184,20 @@ def test_ends_of_an_animation_are_the_classes(job, way):
     assert [frames[0].tobytes(), frames[-1].tobytes()] == [end.tobytes() for end in ends]
 
 
-def test_a_stopped_animation_is_shorter(way):
-    way.stop_file.touch()
-    frames, _ = animate(replace(way, num_frames=20))
+def test_an_animation_that_is_stopped_underway_is_shorter(way):
+    answers = iter([False, True])  # before the first pictures, and behind them
+    frames, _ = animate(replace(way, num_frames=20, stop_file=Mock(exists=lambda: next(answers))))
     assert len(frames) == 8
+
+
+def test_an_animation_that_was_stopped_while_it_waited_does_not_begin(way, monkeypatch):
+    begin = Mock()
+    monkeypatch.setattr(DeepI2IPipeline, "interpolate", begin)
+    way.stop_file.touch()
+    assert animate(way) is None
+    with pytest.raises(ImageError, match="Stopped before the animation was done"):
+        ClassesWork([], 1, Mock()).animate(way, Mock())
+    assert not begin.called
 
 
 def test_thumbnails_come_back_from_their_sheet(tmp_path):
