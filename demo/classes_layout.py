@@ -10,7 +10,7 @@ from demo.photo_examples import PhotoExample
 from demo.precisions import PRECISIONS
 from demo.shown import as_file
 from demo.upload import UploadImage, upload_image
-from demo.widgets import code_that_repeats, progress_line
+from demo.widgets import code_that_repeats, own_checkpoint_form, progress_line
 
 HINT = "Add a photo and choose classes."
 NOTHING_HERE = (
@@ -43,7 +43,7 @@ class ClassesLayout:
                 self._choice(models)
                 self._inputs(first)
                 self._between(first)
-                self._own(takes_own, is_open=not models)
+                self.hub_id, self.load, self.loaded = own_checkpoint_form("classes-", takes_own, is_open=not models)
                 self._advanced(first)
                 self._examples(examples)
             with gr.Column(scale=7, min_width=320):
@@ -131,27 +131,6 @@ class ClassesLayout:
                 self.end_class = gr.Dropdown(choices, value=ends[1], label="To", elem_id="end-class", min_width=120)
             self.num_frames = gr.Slider(3, MOST_FRAMES, value=16, step=1, label="Pictures", elem_id="num-frames")
             self.animate = gr.Button("Animate", elem_id="animate", size="md")
-
-    def _own(self, visible: bool, is_open: bool) -> None:
-        with gr.Accordion(
-            "Your own checkpoint", open=is_open, elem_id="classes-own", elem_classes=["advanced", "own"],
-            visible=visible,
-        ):  # fmt: skip
-            with gr.Row(elem_classes="pair"):
-                self.hub_id = gr.Textbox(
-                    label="From the Hub",
-                    placeholder="owner/name",
-                    elem_id="classes-hub-id",
-                    max_lines=1,
-                    scale=3,
-                    min_width=140,
-                )
-                self.load = gr.Button("Load", elem_id="classes-load-own", scale=1, min_width=80)
-            self.loaded = gr.Markdown(
-                "It is read as data, never run, and deleted when you leave.",
-                elem_id="classes-loaded",
-                elem_classes="ask",
-            )
 
     def _advanced(self, model: ClassModel | None) -> None:
         levels = model.levels if model else LEVELS

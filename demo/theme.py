@@ -68,7 +68,7 @@ CSS = """
 .photos .wrap .or { font-size: 0; }
 .photos .wrap::after { content: "Drop a photo, or several\\a or click to choose"; white-space: pre; font-size: .9rem;
   line-height: 1.4; text-align: center; }
-#own .pair, .own .pair { align-items: end; }
+.own .pair { align-items: end; }
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }
 .cards label { flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden; cursor: pointer; }
 .cards label::before { content: ""; aspect-ratio: 2; background: center / cover

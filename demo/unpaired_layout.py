@@ -5,7 +5,7 @@ import gradio as gr
 from demo.photo_examples import PhotoExample, as_data_uri
 from demo.precisions import PRECISIONS
 from demo.upload import UploadImage
-from demo.widgets import before_after, code_that_repeats, progress_line
+from demo.widgets import before_after, code_that_repeats, own_checkpoint_form, progress_line
 from pipelines.hub.registry import Checkpoint
 
 HINT = "Add a photo, or several."
@@ -31,7 +31,11 @@ class UnpairedLayout:
             with gr.Column(scale=5, min_width=320):
                 self._choice(checkpoints, examples)
                 self._inputs()
-                self._own(takes_own)
+                self.file = gr.UploadButton(
+                    "Upload a .pth of CUT, FastCUT or CycleGAN", elem_id="own-file", size="sm",
+                    file_types=[".pth", ".pt", ".safetensors"], render=False,
+                )  # fmt: skip
+                self.hub_id, self.load, self.loaded = own_checkpoint_form("", takes_own, file=self.file)
                 self._advanced()
                 self._examples(examples)
             with gr.Column(scale=7, min_width=320):
@@ -80,26 +84,6 @@ class UnpairedLayout:
         with gr.Row(elem_classes="pair"):
             self.go = gr.Button("Translate", variant="primary", elem_id="unpaired-go", scale=3, min_width=140)
             self.stop = gr.Button("Stop", elem_id="unpaired-stop", interactive=False, scale=1, min_width=90)
-
-    def _own(self, visible: bool) -> None:
-        with gr.Accordion("Your own checkpoint", open=False, elem_id="own", elem_classes="advanced", visible=visible):
-            with gr.Row(elem_classes="pair"):
-                self.hub_id = gr.Textbox(
-                    label="From the Hub",
-                    placeholder="owner/name",
-                    elem_id="hub-id",
-                    max_lines=1,
-                    scale=3,
-                    min_width=140,
-                )
-                self.load = gr.Button("Load", elem_id="load-own", scale=1, min_width=80)
-            self.file = gr.UploadButton(
-                "Upload a .pth of CUT, FastCUT or CycleGAN", elem_id="own-file", size="sm",
-                file_types=[".pth", ".pt", ".safetensors"],
-            )  # fmt: skip
-            self.loaded = gr.Markdown(
-                "It is read as data, never run, and deleted when you leave.", elem_id="loaded", elem_classes="ask"
-            )
 
     def _advanced(self) -> None:
         with gr.Accordion("Advanced", open=False, elem_id="unpaired-advanced", elem_classes="advanced"):

@@ -51,6 +51,40 @@ def before_after(label: str, elem_id: str) -> gr.ImageSlider:
     )
 
 
+def own_checkpoint_form(
+    prefix: str, visible: bool, is_open: bool = False, file: gr.UploadButton | None = None
+) -> tuple[gr.Textbox, gr.Button, gr.Markdown]:
+    """Make the form for a checkpoint of one's own: its Hub id, the button that loads it, and what came of it.
+
+    Args:
+        prefix: of the elements' ids.
+        visible: whether visitors may bring a checkpoint.
+        is_open: whether it is unfolded.
+        file: another way to bring one, not rendered yet.
+    """
+    with gr.Accordion(
+        "Your own checkpoint", open=is_open, elem_id=f"{prefix}own", elem_classes=["advanced", "own"], visible=visible
+    ):
+        with gr.Row(elem_classes="pair"):
+            hub_id = gr.Textbox(
+                label="From the Hub",
+                placeholder="owner/name",
+                elem_id=f"{prefix}hub-id",
+                max_lines=1,
+                scale=3,
+                min_width=140,
+            )
+            load = gr.Button("Load", elem_id=f"{prefix}load-own", scale=1, min_width=80)
+        if file:
+            file.render()
+        loaded = gr.Markdown(
+            "It is read as data, never run, and deleted when you leave.",
+            elem_id=f"{prefix}loaded",
+            elem_classes="ask",
+        )
+    return hub_id, load, loaded
+
+
 def code_that_repeats(elem_id: str) -> tuple[gr.Accordion, gr.Code, gr.Code, gr.Code]:
     """Make the place for `demo.snippets.Snippets`, hidden until there is a run: Python, command line and client."""
     with gr.Accordion("Code that repeats the run", open=False, elem_id=elem_id, visible=False) as code:
