@@ -72,7 +72,7 @@ def single_image(options: argparse.Namespace) -> Tiles:
     tower = Image.open(PHOTOS / "tower.jpg")
     painting = paint(tower.resize((2 * tower.width, 2 * tower.height), Image.Resampling.LANCZOS))
     output = pipe(source, exemplar=painting, minutes=options.minutes, generator=torch.Generator().manual_seed(0))
-    return [("Photo", source), ("Painting", painting), (f"{options.minutes:g} minutes of training", output.images[0])]
+    return [("Photo", source), ("Painting", painting), (output.notes[0][0], output.images[0])]
 
 
 STRIPS: dict[str, Callable[[argparse.Namespace], Tiles]] = {
