@@ -47,6 +47,7 @@ def build_about() -> list[gr.Dataframe]:
         interactive=False,
         wrap=True,
         column_widths=CHECKPOINT_WIDTHS,
+        max_height=2000,
         elem_id="checkpoints",
         elem_classes="facts",
     )

@@ -72,7 +72,7 @@ CSS = """
 .cards .wrap { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; }
 .cards label { flex-direction: column; align-items: stretch; gap: 0; padding: 0; overflow: hidden; cursor: pointer; }
 .cards label::before { content: ""; aspect-ratio: 2; background: center / cover
-  linear-gradient(135deg, var(--primary-100), var(--primary-300)); }  /* what has a thumbnail gets it */
+  linear-gradient(135deg, var(--primary-50), var(--primary-200)); }  /* what has a thumbnail gets it */
 .cards label:hover::before { filter: brightness(1.06); }
 .cards label span { margin: 0; padding: 7px 10px; line-height: 1.3; }
 .cards label.selected { outline: 2px solid var(--color-accent); outline-offset: -1px; background: transparent;
@@ -103,7 +103,7 @@ CSS = """
 .notes li { color: var(--body-text-color-subdued) !important; }
 .notes .failed { color: #dc4c4c !important; }
 
-.facts table { font-family: inherit; }
+.facts table * { font-family: var(--font); }
 
 .examples, .examples > * { padding-left: 0 !important; }
 .examples .table-wrap { border: 0; background: transparent; padding: 0; }
