@@ -62,6 +62,8 @@ def test_broken_file_is_explained(visit, pictures):
     visit.page.set_input_files("#source input[type=file]", pictures["broken"])
     visit.wait_for_text("[data-testid=toast-body]", r"The source \(broken.png\) is not an image that can be read")
     visit.problems = [problem for problem in visit.problems if "500" not in problem]
+    visit.page.locator("#source").get_by_role("button", name="Drop an image file").wait_for()
+    assert visit.page.locator("#source img").count() == 0
 
 
 def test_missing_picture_is_asked_for(visit, pictures):
@@ -69,6 +71,7 @@ def test_missing_picture_is_asked_for(visit, pictures):
     visit.page.click("#go")
     visit.wait_for_text("[data-testid=toast-body]", "Add an exemplar picture first.")
     visit.page.wait_for_selector("#go:not([disabled])")
+    assert visit.text("#progress") == "Add two pictures, or take an example."
 
 
 def test_dark_mode_and_about(browser, app_url):

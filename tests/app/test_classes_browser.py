@@ -126,6 +126,7 @@ def test_missing_class_is_asked_for(visit, page, pictures):
     page.click("#classes-go")
     visit.wait_for_text("[data-testid=toast-body]", "Choose a class first.")
     page.wait_for_selector("#classes-go:not([disabled])")
+    assert visit.text("#classes-progress") == "Add a photo and choose classes."
 
 
 def test_narrow_screen_has_no_sideways_scrolling(visit, page):

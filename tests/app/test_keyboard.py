@@ -98,12 +98,17 @@ def test_tabs_are_reached_and_opened(visit, keyboard):
         keyboard.go_to("", name)
         keyboard.press()
         visit.page.wait_for_selector(f"role=tab[name='{name}'][selected=true]")
+        assert visit.page.get_by_role("tab", selected=True).all_inner_texts() == [name]
 
 
 def test_inputs_and_pictures_are_named_after_their_labels(visit):
     page = visit.page
     for name in ("Source", "Exemplar"):
-        page.get_by_role("group", name=name, exact=True).get_by_role("button", name="Drop an image file").wait_for()
+        inputs = page.get_by_role("group", name=name, exact=True).get_by_role("button", name="Drop an image file")
+        inputs.wait_for()
+        assert inputs.count() == 1
     page.locator("#examples tbody tr").first.click()
     for place, name in (("picker", "Result"), ("found", "Exemplar"), ("slider", "Source | result")):
-        page.locator(f"#{place}").get_by_role("img", name=name).first.wait_for()
+        shown = page.locator(f"#{place}").get_by_role("img", name=name).first
+        shown.wait_for()
+        assert shown.evaluate("image => image.naturalWidth") > 0

@@ -50,3 +50,4 @@ def test_missing_picture_is_asked_for(visit):
     visit.page.click("#single-go")
     visit.wait_for_text("[data-testid=toast-body]", "Add a source picture first.")
     visit.page.wait_for_selector("#single-go:not([disabled])")
+    assert visit.text("#single-progress") == "Add two pictures and choose how long to train."

@@ -100,6 +100,7 @@ def test_a_missing_photo_is_asked_for(visit, page):
     page.click("#unpaired-go")
     visit.wait_for_text("[data-testid=toast-body]", "Add a photo first.")
     page.wait_for_selector("#unpaired-go:not([disabled])")
+    assert visit.text("#unpaired-progress") == "Add a photo, or several."
 
 
 def test_narrow_screen_has_no_sideways_scrolling(visit, page, pictures):
