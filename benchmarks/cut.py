@@ -10,15 +10,13 @@ on two cores of an AMD EPYC, another machine than yours: compare the ratio to "p
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.table import median_seconds, prepare, print_table
 
 AUTHORS = {
     "generator-256": 0.309,
@@ -33,50 +31,20 @@ WAYS = ("plain", "ours", "compiled")
 def main() -> None:
     """Run all cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=AUTHORS, default=list(AUTHORS))
-    parser.add_argument("--case", nargs=2, metavar=("WHAT", "WAY"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(measure(*arguments.case, arguments.repeats)))
-        return
-    print(f"{'':14} {'authors':>8} " + " ".join(f"{way:>9}" for way in WAYS) + "   seconds, median")
-    for what in arguments.only:
-        seconds = [run_case(what, way, arguments.repeats) for way in WAYS]
-        print(f"{what:14} {AUTHORS[what]:8.3f} " + " ".join(seconds), flush=True)
+    print_table(parser, AUTHORS, WAYS, measure, "seconds, median")
 
 
-def run_case(what: str, way: str, repeats: int) -> str:
-    """One case in a process of its own."""
+def measure(what: str, way: str, options: argparse.Namespace) -> float | None:
+    """Median seconds of a case."""
     if what == "sincut-step" and way == "compiled":
-        return f"{'-':>9}"  # SinCUT is not compiled: a run is over before that pays
-    command = [sys.executable, __file__, "--case", what, way, "--repeats", str(repeats)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        print(finished.stderr, file=sys.stderr)
-        return f"{'fails':>9}"
-    return f"{json.loads(finished.stdout.splitlines()[-1]):9.3f}"
-
-
-def measure(what: str, way: str, repeats: int) -> float:
-    """Median seconds of `repeats` runs, after two that are not counted."""
-    import torch
-
-    from pipelines.hub.allocator import tune_allocator
-
-    tune_allocator()
-    torch.set_num_threads(2)
+        return None  # SinCUT is not compiled: a run is over before that pays
+    prepare()
     name, _, size = what.partition("-")
     if name == "generator":
         run = generator(int(size), way)
     else:
         run = sincut_step(way) if name == "sincut" else step(name, way)
-    seconds = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[2:])
+    return median_seconds(run, options.repeats)
 
 
 def generator(size: int, way: str) -> Callable[[], object]:

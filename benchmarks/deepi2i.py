@@ -12,17 +12,15 @@ compare the ratio to "plain", not the seconds.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-AUTHORS = {"one": "0.387", "all": "0.387"}  # they run every network for every class
+from benchmarks.table import median_seconds, prepare, print_table
+
+AUTHORS = {"one": 0.387, "all": 0.387}  # they run every network for every class
 WAYS = ("plain", "ours fp32", "ours")
 RESOLUTION, LATENT = 128, 120  # the paper's, and defaults of the networks
 
@@ -30,47 +28,16 @@ RESOLUTION, LATENT = 128, 120  # the paper's, and defaults of the networks
 def main() -> None:
     """Run all cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--classes", type=int, default=16, help="of the case `all`; the result is seconds a class")
-    parser.add_argument("--only", nargs="+", choices=("one", "all"), default=["one", "all"])
-    parser.add_argument("--case", nargs=2, metavar=("WHAT", "WAY"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(measure(*arguments.case, arguments.repeats, arguments.classes)))
-        return
-    print(f"{'':6} {'authors':>9} " + " ".join(f"{way:>9}" for way in WAYS) + "   seconds a class, median")
-    for what in arguments.only:
-        seconds = [run_case(what, way, arguments) for way in WAYS]
-        print(f"{what:6} {AUTHORS[what]:>9} " + " ".join(seconds), flush=True)
+    print_table(parser, AUTHORS, WAYS, measure, "seconds a class, median")
 
 
-def run_case(what: str, way: str, arguments: argparse.Namespace) -> str:
-    """One case in a process of its own."""
-    options = ["--repeats", str(arguments.repeats), "--classes", str(arguments.classes)]
-    command = [sys.executable, __file__, "--case", what, way, *options]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        print(finished.stderr, file=sys.stderr)
-        return f"{'fails':>9}"
-    return f"{json.loads(finished.stdout.splitlines()[-1]):9.3f}"
-
-
-def measure(what: str, way: str, repeats: int, classes: int) -> float:
-    """Median seconds a class of `repeats` runs, after two that are not counted."""
-    import torch
-
-    from pipelines.hub.allocator import tune_allocator
-
-    tune_allocator()
-    torch.set_num_threads(2)
-    classes = 1 if what == "one" else classes
+def measure(what: str, way: str, options: argparse.Namespace) -> float:
+    """Median seconds a class of a case."""
+    prepare()
+    classes = 1 if what == "one" else options.classes
     run = plain(classes) if way == "plain" else ours(classes, "fp32" if way == "ours fp32" else None)
-    seconds = []
-    for _ in range(repeats + 2):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[2:]) / classes
+    return median_seconds(run, options.repeats) / classes
 
 
 def pipeline():

@@ -13,54 +13,29 @@ than yours: compare the ratio to "plain", not the seconds. Three hypotheses at o
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-AUTHORS = {"256-6-30": "1.765", "256-8-20": "2.658", "1024-6-30": "2.186"}
+from benchmarks.table import median_seconds, prepare, print_table
+
+AUTHORS = {"256-6-30": 1.765, "256-8-20": 2.658, "1024-6-30": 2.186}
 WAYS = ("plain", "ours fp32", "ours", "ours of three")
 
 
 def main() -> None:
     """Run all cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=AUTHORS, default=list(AUTHORS))
-    parser.add_argument("--case", nargs=2, metavar=("WHAT", "WAY"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.case:
-        print(json.dumps(measure(*arguments.case, arguments.repeats)))
-        return
-    print(f"{'':10} {'authors':>9} " + " ".join(f"{way:>13}" for way in WAYS) + "   seconds an iteration, median")
-    for what in arguments.only:
-        seconds = [run_case(what, way, arguments.repeats) for way in WAYS]
-        print(f"{what:10} {AUTHORS[what]:>9} " + " ".join(seconds), flush=True)
+    print_table(parser, AUTHORS, WAYS, measure, "seconds an iteration, median")
 
 
-def run_case(what: str, way: str, repeats: int) -> str:
-    """One case in a process of its own."""
-    command = [sys.executable, __file__, "--case", what, way, "--repeats", str(repeats)]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    if finished.returncode:
-        print(finished.stderr, file=sys.stderr)
-        return f"{'fails':>13}"
-    return f"{json.loads(finished.stdout.splitlines()[-1]):13.3f}"
-
-
-def measure(what: str, way: str, repeats: int) -> float:
-    """Median seconds of `repeats` iterations, after two that are not counted."""
+def measure(what: str, way: str, options: argparse.Namespace) -> float:
+    """Median seconds of an iteration; of three hypotheses at once, a hypothesis."""
     import torch
 
-    from pipelines.hub.allocator import tune_allocator
-
-    tune_allocator()
-    torch.set_num_threads(2)
+    prepare()
     resolution, layer, num_codes = map(int, what.split("-"))
     torch.manual_seed(0)
     target = torch.rand(1, 3, resolution, resolution) * 2 - 1
@@ -69,12 +44,7 @@ def measure(what: str, way: str, repeats: int) -> float:
     else:
         count = 3 if way == "ours of three" else 1
         step = ours(target, layer, num_codes, count, torch.float32 if way == "ours fp32" else None)
-    seconds = []
-    for _ in range(repeats + 2):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[2:]) / count
+    return median_seconds(step, options.repeats) / count
 
 
 def networks(resolution: int):

@@ -11,7 +11,6 @@ forwards and backwards, for given descriptors, under the default allocator in bo
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -19,6 +18,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.table import run_case
 
 
 def main() -> None:
@@ -38,20 +39,11 @@ def main() -> None:
     print(f"{'grid':>9}  {'way':6} {'s / iteration':>14} {'memory, MiB':>12}")
     for grid in arguments.grids:
         for way in ("plain", "ours"):
-            seconds, memory = (run_case(arguments, way, what, grid) for what in ("seconds", "memory"))
+            seconds, memory = (
+                run_case(way, "seconds", str(grid), digits=2),
+                run_case(way, "memory", str(grid), digits=0),
+            )
             print(f"{grid:>4} x {grid:<4}  {way:6} {seconds:>14} {memory:>12}", flush=True)
-
-
-def run_case(arguments: argparse.Namespace, way: str, what: str, grid: int) -> str:
-    """One case in a process of its own; a case that dies (of memory, as a rule) is said to fail."""
-    command = [sys.executable, __file__, "--checkpoint", arguments.checkpoint, "--case", way, what, str(grid)]
-    finished = subprocess.run(
-        [*command, "--iterations", str(arguments.iterations)], capture_output=True, text=True, check=False
-    )
-    if finished.returncode:
-        return "fails"
-    value = json.loads(finished.stdout.splitlines()[-1])
-    return f"{value:.2f}" if what == "seconds" else f"{value:.0f}"
 
 
 def our_way(what: str) -> ExitStack:
