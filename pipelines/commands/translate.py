@@ -38,69 +38,9 @@ def add_parser(subparsers) -> None:
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="checkpoint id, folder, or Hub id")
     parser.add_argument("--image", nargs="+", type=Path, metavar="PATH", help="images, and folders of images")
     parser.add_argument("--exemplar", type=Path, metavar="PATH", help="the exemplar, one for all images")
-    parser.add_argument("--num-steps", type=int, metavar="N", help="optimization steps (default: the pipeline's)")
-    parser.add_argument("--preset", metavar="NAME", help="named settings of the pipeline")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        type=_setting,
-        metavar="NAME=VALUE",
-        help="change settings of the preset, such as augment=false",
-    )
-    parser.add_argument(
-        "--refine",
-        action=argparse.BooleanOptionalAction,
-        help="refine the result with the checkpoint's GAN, or not (default: where it has one)",
-    )
-    parser.add_argument(
-        "--num-refine-steps", type=int, metavar="N", help="steps of refinement (default: the checkpoint's)"
-    )
-    parser.add_argument(
-        "--set-refine",
-        nargs="+",
-        type=_setting,
-        metavar="NAME=VALUE",
-        help="change settings of refinement, such as hypotheses=[[6,20]]",
-    )
-    parser.add_argument(
-        "--size",
-        type=int,
-        metavar="N",
-        help="shorter side in pixels at which to translate, 0 for the picture's own (default: the checkpoint's)",
-    )
-    parser.add_argument("--precision", metavar="NAME", help="fp32 or bf16 (default: the faster one here)")
-    parser.add_argument("--max-pixels", type=int, metavar="N", help="translate larger pictures in strips")
-    parser.add_argument(
-        "--compile",
-        action="store_true",
-        default=None,
-        help="compile the networks first: worth it for many pictures of one size",
-    )
-    parser.add_argument(
-        "--target-class",
-        nargs="+",
-        metavar="NAME",
-        help="names of classes, their numbers, unique parts of their names, or all",
-    )
-    parser.add_argument("--num-images-per-class", type=int, metavar="N", help="results of every class (default: 1)")
-    parser.add_argument("--num-images", type=int, metavar="N", help="results of every image (default: 1)")
-    parser.add_argument(
-        "--truncation", type=float, metavar="T", help="0 to 1; less is closer to the mean (default: 1)"
-    )
-    parser.add_argument(
-        "--strength",
-        nargs="+",
-        type=float,
-        metavar="S",
-        help="how much of the picture is kept: a factor, or one a level from fine to coarse (default: 1)",
-    )
-    parser.add_argument(
-        "--crop",
-        nargs=3,
-        type=int,
-        metavar=("LEFT", "TOP", "SIDE"),
-        help="the square to translate, in pixels (default: the largest one in the center)",
-    )
+    _add_optimization(parser)
+    _add_computation(parser)
+    _add_classes(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
     parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
     parser.add_argument(
@@ -158,6 +98,81 @@ def run(args: argparse.Namespace) -> int:
     outcomes = failed + batch.run_all(images, outputs, translate)
     print(batch.table(outcomes))
     return 1 if any(outcome.failure for outcome in outcomes) else 0
+
+
+def _add_optimization(parser: argparse.ArgumentParser) -> None:
+    """Of pipelines that optimize on the images."""
+    parser.add_argument("--num-steps", type=int, metavar="N", help="optimization steps (default: the pipeline's)")
+    parser.add_argument("--preset", metavar="NAME", help="named settings of the pipeline")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="change settings of the preset, such as augment=false",
+    )
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="refine the result with the checkpoint's GAN, or not (default: where it has one)",
+    )
+    parser.add_argument(
+        "--num-refine-steps", type=int, metavar="N", help="steps of refinement (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--set-refine",
+        nargs="+",
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="change settings of refinement, such as hypotheses=[[6,20]]",
+    )
+
+
+def _add_computation(parser: argparse.ArgumentParser) -> None:
+    """Of pipelines that translate with a network as it is: at which size and how it is computed."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="N",
+        help="shorter side in pixels at which to translate, 0 for the picture's own (default: the checkpoint's)",
+    )
+    parser.add_argument("--precision", metavar="NAME", help="fp32 or bf16 (default: the faster one here)")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="translate larger pictures in strips")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="compile the networks first: worth it for many pictures of one size",
+    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    """Of pipelines that draw pictures of classes."""
+    parser.add_argument(
+        "--target-class",
+        nargs="+",
+        metavar="NAME",
+        help="names of classes, their numbers, unique parts of their names, or all",
+    )
+    parser.add_argument("--num-images-per-class", type=int, metavar="N", help="results of every class (default: 1)")
+    parser.add_argument("--num-images", type=int, metavar="N", help="results of every image (default: 1)")
+    parser.add_argument(
+        "--truncation", type=float, metavar="T", help="0 to 1; less is closer to the mean (default: 1)"
+    )
+    parser.add_argument(
+        "--strength",
+        nargs="+",
+        type=float,
+        metavar="S",
+        help="how much of the picture is kept: a factor, or one a level from fine to coarse (default: 1)",
+    )
+    parser.add_argument(
+        "--crop",
+        nargs=3,
+        type=int,
+        metavar=("LEFT", "TOP", "SIDE"),
+        help="the square to translate, in pixels (default: the largest one in the center)",
+    )
 
 
 def _setting(text: str) -> tuple[str, Any]:
