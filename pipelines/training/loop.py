@@ -110,37 +110,18 @@ def train(
             The message names the last good checkpoint, which stays as it was.
     """
     folder = output / "checkpoints"
-    main = accelerator.is_main_process
-    log = TrainingLog(output) if main else None
-    step = 0
-
-    saved = _find_checkpoint(folder, resume)
-    if saved:
-        state = load_checkpoint(saved)
-        _check_config({**defaults, **state["config"]}, config, saved)
-        step = state["step"]
-        refuse_later_checkpoints(folder, step)
-        _restore(state, trainer, data, accelerator.process_index)
-
-    def save() -> None:
-        state = {
-            "step": step,
-            "config": config,
-            "trainer": trainer.state_dict(),
-            "data": data.state_dict(),
-            "random": gather_object([random_state()]),
-        }
-        if main:
-            save_checkpoint(folder, step, state)
+    log = TrainingLog(output) if accelerator.is_main_process else None
+    saved_step = _resume(folder, resume, config, defaults, trainer, data, accelerator.process_index)
+    step = saved_step or 0
 
     def is_due(every: int) -> bool:
         return step % every == 0 or step == steps
 
     with _StopRequest() as stop, _explain_failures(folder), closing(log) if log else nullcontext():
         if log:
-            log.write(step, {"event": "resume" if saved else "start", "processes": accelerator.num_processes})
+            event = "start" if saved_step is None else "resume"
+            log.write(step, {"event": event, "processes": accelerator.num_processes})
         averages = _Averages()
-        saved_step = step if saved else -1
         stopping = False
         while step < steps and not stopping:
             batch = data.next_batch()
@@ -156,20 +137,51 @@ def train(
             if log and is_due(preview_every):
                 log.preview(step, trainer.preview(batch))
             if is_due(checkpoint_every):
-                save()
+                _save(folder, step, config, trainer, data, accelerator)
                 saved_step = step
         if saved_step != step:
-            save()
+            _save(folder, step, config, trainer, data, accelerator)
         if log:
             log.write(step, {"event": "finished" if step >= steps else "interrupted"})
     return step
 
 
-def _restore(state: dict[str, Any], trainer: Trainer, data: Data, process: int) -> None:
+def _resume(
+    folder: Path,
+    resume: str | Path,
+    config: dict[str, Any],
+    defaults: Mapping[str, Any],
+    trainer: Trainer,
+    data: Data,
+    process: int,
+) -> int | None:
+    """Put everything back as the checkpoint has it, and return its step; None where there is no checkpoint."""
+    path = _find_checkpoint(folder, resume)
+    if path is None:
+        return None
+    state = load_checkpoint(path)
+    _check_config({**defaults, **state["config"]}, config, path)
+    refuse_later_checkpoints(folder, state["step"])
     trainer.load_state_dict(state["trainer"])
     data.load_state_dict(state["data"])
     if process < len(state["random"]):
         set_random_state(state["random"][process])
+    return state["step"]
+
+
+def _save(
+    folder: Path, step: int, config: dict[str, Any], trainer: Trainer, data: Data, accelerator: Accelerator
+) -> None:
+    """Write a checkpoint; every process takes part, the main one writes."""
+    state = {
+        "step": step,
+        "config": config,
+        "trainer": trainer.state_dict(),
+        "data": data.state_dict(),
+        "random": gather_object([random_state()]),
+    }
+    if accelerator.is_main_process:
+        save_checkpoint(folder, step, state)
 
 
 def _agree(losses: dict[str, float], requested: bool, step: int) -> bool:
