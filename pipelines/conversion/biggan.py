@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.report import ConversionError, load_strictly, other_network
 from pipelines.conversion.sizes import count_numbered, size
 from pipelines.networks.biggan import START, BigGANDiscriminator, BigGANGenerator
 
@@ -203,9 +203,7 @@ def check_kind(state: Mapping[str, Tensor], source_name: str, wanted: str) -> No
     if any(".conv4." in key for key in state):
         raise ConversionError(f"{source_name} is a network of BigGAN-deep: only those of BigGAN are supported.")
     if not found:
-        raise ConversionError(
-            f"{source_name} is no {wanted} of BigGAN or DeepI2I: its tensors begin with {', '.join(list(state)[:5])}."
-        )
+        raise ConversionError(other_network(source_name, f"{wanted} of BigGAN or DeepI2I", state))
     if found != wanted:
         article = "an" if found == "adaptor" else "a"
         raise ConversionError(f"{source_name} is {article} {found}; in its place the file of the {wanted} is needed.")

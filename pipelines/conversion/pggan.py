@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.conversion.mganprior import recognize_widths, without_growing
-from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.report import ConversionError, load_strictly, other_network
 from pipelines.conversion.sizes import size
 from pipelines.networks.pggan import RESOLUTIONS, PGGANGenerator
 
@@ -59,4 +59,4 @@ def names(generator: PGGANGenerator) -> dict[str, str]:
 def _other_network(state: Mapping[str, Tensor], source_name: str) -> str:
     if any(key.startswith("synthesis.") for key in state):
         return f"{source_name} is a network of the StyleGAN type: convert it with `convert stylegan`."
-    return f"{source_name} is no generator of PGGAN: its tensors begin with {', '.join(list(state)[:5])}."
+    return other_network(source_name, "generator of PGGAN", state)

@@ -74,6 +74,11 @@ def load_strictly(
     module.load_state_dict({**loaded, **own}, assign=True)
 
 
+def other_network(source_name: str, wanted: str, state: Mapping[str, Tensor]) -> str:
+    """The sentence for a file that holds something else than was `wanted`, with the first names in it."""
+    return f"{source_name} is no {wanted}: its tensors begin with {', '.join(list(state)[:5])}."
+
+
 def check_finite(module: nn.Module, source_name: str) -> None:
     """Refuse a network with a weight that is not finite, as one that half precision cannot hold becomes.
 

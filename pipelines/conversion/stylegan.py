@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.conversion.mganprior import recognize_widths, without_growing
-from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.report import ConversionError, load_strictly, other_network
 from pipelines.conversion.sizes import count_numbered, size
 from pipelines.networks.stylegan import StyleGANGenerator
 from pipelines.networks.stylegan_blocks import blur_kernel
@@ -160,4 +160,4 @@ def _other_network(state: Mapping[str, Tensor], source_name: str) -> str:
         return f"{source_name} is a network of StyleGAN2: only those of StyleGAN are supported."
     if any(key.startswith("layer0.") for key in state):
         return f"{source_name} is a network of PGGAN: convert it with `convert pggan`."
-    return f"{source_name} is no generator of StyleGAN: its tensors begin with {', '.join(list(state)[:5])}."
+    return other_network(source_name, "generator of StyleGAN", state)

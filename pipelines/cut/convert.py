@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.conversion.reader import read_state_dict
-from pipelines.conversion.report import ConversionError, load_strictly
+from pipelines.conversion.report import ConversionError, load_strictly, other_network
 from pipelines.cut.networks import ResnetGenerator
 
 _BLOCK = re.compile(r"model\.(\d{1,4})\.conv_block\.")
@@ -86,10 +86,7 @@ def _refuse_other_networks(state: Mapping[str, Tensor], source_name: str) -> Non
             "latest_net_G.pth."
         )
     if not any(_BLOCK.match(key) for key in state):
-        raise ConversionError(
-            f"{source_name} is no ResNet generator of CUT or CycleGAN: its tensors begin with "
-            f"{', '.join(list(state)[:5])}."
-        )
+        raise ConversionError(other_network(source_name, "ResNet generator of CUT or CycleGAN", state))
     if "model.2.weight" in state:
         raise ConversionError(
             f"{source_name} was trained with batch norm, or with an instance norm that has weights: only instance "
