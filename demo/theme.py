@@ -103,7 +103,7 @@ CSS = """
 .notes li { color: var(--body-text-color-subdued) !important; }
 .notes .failed { color: #dc4c4c !important; }
 
-.facts table * { font-family: var(--font) !important; }
+.facts * { font-family: var(--font) !important; }
 
 .examples, .examples > * { padding-left: 0 !important; }
 .examples .table-wrap { border: 0; background: transparent; padding: 0; }
