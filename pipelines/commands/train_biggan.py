@@ -39,6 +39,7 @@ OPTIONS = {
     "attention_resolution": "map that self-attention works on; 0 for none",
     "lr_generator": "learning rate of Adam",
     "lr_discriminator": "learning rate of Adam",
+    "embedding_rate": "times --lr-generator: learning rate of the class embedding, for classes that begin alike",
     "discriminator_warmup": "steps of the discriminators alone, before the generator's first",
     "augmentation": "differentiable changes before the discriminator, or none",
     "flip": "mirror half of the pictures",

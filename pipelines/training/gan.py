@@ -57,9 +57,11 @@ class BigGANTrainer:
         for network in self.networks.values():
             network.to(accelerator.device, memory_format=torch.channels_last).train()
         self.optimizers = {
-            name: adam(network, config.lr_generator if name == "generator" else config.lr_discriminator, config)
+            name: adam(network, config.lr_discriminator, config)
             for name, network in self.networks.items()
+            if name != "generator"
         }
+        self.optimizers["generator"] = adam(self.generator, config.lr_generator, config, config.embedding_rate)
         self.judges = [network for name, network in self.networks.items() if name != "generator"]
         self.ema = EMA(self.generator, config.ema_decay)
         self.steps_done = 0
@@ -175,9 +177,21 @@ def averaged_generator(
     return generator
 
 
-def adam(network: nn.Module, rate: float, config: Any) -> torch.optim.Adam:
-    """Adam for all weights of a network, as BigGAN and DeepI2I have it."""
-    return torch.optim.Adam(network.parameters(), rate, (config.beta1, config.beta2), config.adam_epsilon, fused=True)
+def adam(network: nn.Module, rate: float, config: Any, embedding_rate: float = 1.0) -> torch.optim.Adam:
+    """Adam for all weights of a network, as BigGAN and DeepI2I have it.
+
+    Args:
+        network: see above.
+        rate: learning rate.
+        config: has `beta1`, `beta2` and `adam_epsilon`.
+        embedding_rate: times `rate`: the learning rate of the network's `embedding`.
+    """
+    groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    if embedding_rate != 1:
+        embedding = network.get_parameter("embedding.weight")
+        others = [weight for weight in groups[0]["params"] if weight is not embedding]
+        groups = [{"params": others}, {"params": [embedding], "lr": embedding_rate * rate}]
+    return torch.optim.Adam(groups, rate, (config.beta1, config.beta2), config.adam_epsilon, fused=True)
 
 
 def as_pictures(images: Tensor, flips: torch.Generator | None, device: torch.device) -> Tensor:

@@ -50,6 +50,7 @@ class BigGANConfig(GANSizes):
     batch_size: int = 48  # BigGAN: 2048; DeepI2I trains on from it with 32
     lr_generator: float = 1e-4  # BigGAN at 128 pixels: 1e-4 (batch 256 in the reference implementation)
     lr_discriminator: float = 4e-4  # the same: 4e-4
+    embedding_rate: float = 1.0  # times lr_generator, for the class embedding; more where new classes begin alike
     discriminator_warmup: int = 0  # steps of the discriminators alone; for a generator that has learned something
     beta1: float = 0.0
     beta2: float = 0.999
@@ -65,6 +66,8 @@ class BigGANConfig(GANSizes):
         check_at_least_one(self, ("steps", "batch_size"))
         super().__post_init__()
         check_adversarial(self)
+        if not self.embedding_rate > 0:
+            raise ValueError(f"embedding_rate is {self.embedding_rate:g}; it must be above 0")
         if self.discriminator_warmup < 0:
             raise ValueError(f"discriminator_warmup is {self.discriminator_warmup}; it must be at least 0")
 
