@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.utils.outputs import BaseOutput
 from huggingface_hub import HfApi
@@ -73,6 +74,13 @@ def call_step_callback(
             '{"stop": True}.'
         )
     return bool(answer.get("stop", False))
+
+
+def new_generator() -> torch.Generator:
+    """Return a source of random numbers with a random seed, on the CPU: what a call uses that is given none."""
+    generator = torch.Generator()
+    generator.seed()
+    return generator
 
 
 class TranslationPipeline(DiffusionPipeline):

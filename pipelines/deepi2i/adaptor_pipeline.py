@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.base import StepCallback, TranslationPipeline, call_step_callback, new_generator
 from pipelines.deepi2i.level_factors import Factors, per_level
 from pipelines.deepi2i.rendering import Make, adapt, choose_batch_size, render
 from pipelines.deepi2i.square import Square, cut_out, describe
@@ -168,13 +168,6 @@ def check_count(name: str, count: int, *, least: int = 1) -> None:
     """
     if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= MAX_COUNT:
         raise ValueError(f"`{name}` is {count!r}; a whole number from {least} to {MAX_COUNT} is accepted.")
-
-
-def new_generator() -> torch.Generator:
-    """A source of random numbers with a random seed."""
-    generator = torch.Generator()
-    generator.seed()
-    return generator
 
 
 def _resolution(encoder: Any) -> int:

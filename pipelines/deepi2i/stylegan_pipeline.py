@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from pipelines.base import StepCallback
-from pipelines.deepi2i.adaptor_pipeline import AdaptorPipeline, check_count, check_fit, new_generator
+from pipelines.base import StepCallback, new_generator
+from pipelines.deepi2i.adaptor_pipeline import AdaptorPipeline, check_count, check_fit
 from pipelines.deepi2i.level_factors import LEVEL_WEIGHT, Factors, per_level
 from pipelines.deepi2i.output import DeepI2IStyleGANOutput, join
 from pipelines.deepi2i.rendering import Make

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 
-from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.base import StepCallback, TranslationPipeline, call_step_callback, new_generator
 from pipelines.hub.precision import fast_precision
 from pipelines.images.formats import ImageInput, ReadImage, read_images
 from pipelines.images.limits import ImageError
@@ -201,8 +201,7 @@ class OEFTPipeline(TranslationPipeline):
         check_output_type(output_type)
         refiner = self._refiner(num_steps, settings)
         if generator is None:
-            generator = torch.Generator()
-            generator.seed()
+            generator = new_generator()
         tasks = []
         for each in (images := read_images(image)):
             missing = None if mask is None else read_mask(mask, each.height, each.width).to(self.backbone.device)
@@ -262,8 +261,7 @@ class OEFTPipeline(TranslationPipeline):
                         "the other."
                     )
         if generator is None:
-            generator = torch.Generator()
-            generator.seed()
+            generator = new_generator()
         generators = generator if isinstance(generator, list) else [generator] * len(sources)
         if len(generators) != len(sources):
             raise ValueError(f"`generator` holds {len(generators)} generators for {len(sources)} images.")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from pipelines.base import StepCallback, TranslationPipeline, call_step_callback
+from pipelines.base import StepCallback, TranslationPipeline, call_step_callback, new_generator
 from pipelines.hub.devices import pick_device
 from pipelines.images.formats import ImageInput, ReadImage, read_images, to_output
 from pipelines.images.limits import ImageError
@@ -146,8 +146,7 @@ class SinCUTPipeline(TranslationPipeline):
                 )
             pair += images
         if generator is None:
-            generator = torch.Generator()
-            generator.seed()
+            generator = new_generator()
         if generator.device.type != "cpu":
             raise ValueError(f"`generator` is on {generator.device}; one on the CPU is accepted.")
         return pair[0], pair[1], generator
