@@ -121,7 +121,7 @@ def result_labels(pipe: Any, arguments: dict[str, Any]) -> list[str]:
 
     names, wanted = pipe.class_names, arguments["target_class"]
     try:
-        class_ids = resolve_classes(ALL if wanted == [ALL] else wanted, names)
+        class_ids = resolve_classes(ALL if wanted == [ALL] else wanted, names, pipe.class_titles)
     except ValueError as error:
         raise UsageError(str(error)) from error
     arguments["target_class"] = [names[number] for number in dict.fromkeys(class_ids)]

@@ -64,6 +64,9 @@ def add_parser(methods) -> None:
     add_data_options(parser)
     parser.add_argument("--init", type=Path, metavar="FOLDER", help="GAN or DeepI2I pipeline to begin from")
     parser.add_argument("--preset", choices=PRESETS, default="transfer", help="settings to begin with")
+    parser.add_argument(
+        "--class-titles", type=Path, metavar="FILE", help="JSON object: what the app shows for the name of a class"
+    )
     parser.add_argument("--license", metavar="NAME", help="of the weights, for their model card, such as cc-by-4.0")
     parser.add_argument("--half", action="store_true", help="write the networks in half precision")
     add_run_options(parser)
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         0 when all steps are done, 130 when the run was stopped and saved.
 
     Raises:
-        UsageError: `--init` is missing or must not be there.
+        UsageError: `--init` is missing or must not be there, or `--class-titles` holds no titles of these classes.
     """
     import torch
     from accelerate import Accelerator
@@ -98,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         torch.manual_seed(config.seed)
         pretrained = _pretrained(args, config)
         data = ClassFolders(args, pretrained.generator.config["resolution"], accelerator)
+        titles = _class_titles(args.class_titles, data.class_names)
         networks = begin(config, pretrained, data.class_names)
     if args.init and accelerator.is_main_process:
         print(describe_rows(pretrained.class_names, data.class_names, pretrained.generator.config["num_classes"]))
@@ -119,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         **run_options(args),
     )
     if accelerator.is_main_process:
-        _write_result(args, trainer, data)
+        _write_result(args, trainer, data, titles)
     return exit_code(finished, config.steps, accelerator)
 
 
@@ -154,7 +158,23 @@ def _pretrained(args: argparse.Namespace, config: DeepI2IConfig) -> PretrainedGA
     return read_pretrained(args.init)
 
 
-def _write_result(args: argparse.Namespace, trainer: DeepI2ITrainer, data: ClassFolders) -> None:
+def _class_titles(path: Path | None, class_names: list[str]) -> dict[str, str] | None:
+    """The titles in a file, checked before the training."""
+    from pipelines.deepi2i.class_titles import read_class_titles
+
+    if path is None:
+        return None
+    try:
+        titles = json.loads(path.read_text(encoding="utf-8"))
+        read_class_titles(titles, class_names)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--class-titles: {path.name}: {error}") from error
+    return titles
+
+
+def _write_result(
+    args: argparse.Namespace, trainer: DeepI2ITrainer, data: ClassFolders, titles: dict[str, str] | None
+) -> None:
     from pipelines.deepi2i.pipeline import DeepI2IPipeline
 
     folder, networks = args.output / "pipeline", trainer.results()
@@ -162,7 +182,8 @@ def _write_result(args: argparse.Namespace, trainer: DeepI2ITrainer, data: Class
         for network in vars(networks).values():
             network.half()
     weights = {str(level): weight for level, weight in trainer.level_weights.items()}
-    pipe = DeepI2IPipeline(networks.encoder, networks.adaptor, networks.generator, data.class_names, weights)
+    parts = networks.encoder, networks.adaptor, networks.generator
+    pipe = DeepI2IPipeline(*parts, data.class_names, weights, titles)
     pipe.save_pretrained(folder)
     networks.discriminator.save_pretrained(args.output / "discriminator")
     record = {

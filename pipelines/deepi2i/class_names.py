@@ -46,14 +46,17 @@ def read_class_names(names: Sequence[str] | Mapping[str, str] | None, num_classe
     return list(names)
 
 
-def resolve_classes(target: str | int | Iterable[str | int], class_names: Sequence[str]) -> list[int]:
+def resolve_classes(
+    target: str | int | Iterable[str | int], class_names: Sequence[str], class_titles: Sequence[str] = ()
+) -> list[int]:
     """The numbers of the classes that a caller means.
 
     Args:
-        target: a class, a list of classes, or "all". A class is its name, its number, or a part of one name alone; of
-            parts, case does not matter, and "_", "-" and a space are the same. What is a name is never taken for a
-            number or a part.
+        target: a class, a list of classes, or "all". A class is its name, its title, its number, or a part of the name
+            or title of one class alone; of parts, case does not matter, and "_", "-" and a space are the same. What
+            is a name or a title is never taken for a number or a part.
         class_names: in the order of their numbers.
+        class_titles: likewise; see `pipelines.deepi2i.class_titles`. None at all: the names alone count.
 
     Returns:
         At least one number, in the order given.
@@ -65,28 +68,31 @@ def resolve_classes(target: str | int | Iterable[str | int], class_names: Sequen
     if isinstance(target, str) and target == ALL:
         return list(range(len(class_names)))
     if isinstance(target, str) or not isinstance(target, Iterable):
-        return [_resolve(target, class_names)]
-    numbers = [_resolve(item, class_names) for item in target]
+        return [_resolve(target, class_names, class_titles)]
+    numbers = [_resolve(item, class_names, class_titles) for item in target]
     if not numbers:
         raise ValueError(f"`target_class` is empty; a name, a number, a list of these, or {ALL!r} is accepted.")
     return numbers
 
 
-def _resolve(target: str | int, class_names: Sequence[str]) -> int:
+def _resolve(target: str | int, class_names: Sequence[str], class_titles: Sequence[str]) -> int:
     if isinstance(target, bool) or not isinstance(target, str | int):
         raise UnknownClassError(f"`target_class` has {target!r}; the name or the number of a class is accepted.")
-    if target in class_names:
-        return class_names.index(target)
+    for known in (class_names, class_titles):
+        if target in known:
+            return known.index(target)
     if isinstance(target, int) or target.isdecimal():
         if 0 <= int(target) < len(class_names):
             return int(target)
         raise UnknownClassError(
             f"`target_class` is {target}; the classes of this checkpoint are 0 to {len(class_names) - 1}."
         )
-    plain, wanted = [_plain(name) for name in class_names], _plain(target)
-    if plain.count(wanted) == 1:
-        return plain.index(wanted)
-    holding = [number for number, name in enumerate(plain) if wanted and wanted in name]
+    wanted = _plain(target)
+    called = [(_plain(text), number) for known in (class_names, class_titles) for number, text in enumerate(known)]
+    same = {number for text, number in called if text == wanted}
+    if len(same) == 1:
+        return same.pop()
+    holding = sorted({number for text, number in called if wanted and wanted in text})
     if len(holding) == 1:
         return holding[0]
     if holding:
@@ -94,12 +100,19 @@ def _resolve(target: str | int, class_names: Sequence[str]) -> int:
             f"`target_class` is {target!r}, which is a part of {len(holding)} names: "
             f"{_listed([class_names[number] for number in holding])}; give more of one."
         )
-    close = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
-    if close:
-        known = f"did you mean {' or '.join(class_names[plain.index(name)] for name in close)}?"
-    else:
-        known = f"there are {len(class_names)}: {_listed(class_names)}."
-    raise UnknownClassError(f"`target_class` is {target!r}, which is no class of this checkpoint; {known}")
+    raise UnknownClassError(
+        f"`target_class` is {target!r}, which is no class of this checkpoint; "
+        f"{_closest(wanted, dict(called), class_names)}"
+    )
+
+
+def _closest(wanted: str, called: Mapping[str, int], class_names: Sequence[str]) -> str:
+    """The classes that a text may have meant; some of all, where none is close."""
+    close = difflib.get_close_matches(wanted, called, n=3, cutoff=0.5)
+    if not close:
+        return f"there are {len(class_names)}: {_listed(class_names)}."
+    meant = dict.fromkeys(class_names[called[text]] for text in close)
+    return f"did you mean {' or '.join(meant)}?"
 
 
 def _plain(name: str) -> str:

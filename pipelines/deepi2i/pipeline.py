@@ -13,6 +13,7 @@ from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.adaptor_pipeline import AdaptorPipeline, check_count, check_fit
 from pipelines.deepi2i.animation import DeepI2IAnimation, linear_steps, spherical_steps
 from pipelines.deepi2i.class_names import read_class_names, resolve_classes
+from pipelines.deepi2i.class_titles import read_class_titles
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.deepi2i.level_factors import LEVEL_WEIGHT, Factors, per_level
 from pipelines.deepi2i.output import DeepI2IOutput, join
@@ -37,9 +38,10 @@ class DeepI2IPipeline(AdaptorPipeline):
         class_names: of the generator's classes from 0 on; see `pipelines.deepi2i.class_names.read_class_names`. In the
             config they stand by number, because a list would be taken for a component.
         level_weights: w_l of eq. 5 by level; 0.1 where it is not given.
+        class_titles: by name, what people read; see `pipelines.deepi2i.class_titles.read_class_titles`.
 
     Raises:
-        ValueError: the networks do not fit together, or the names or weights do not fit them.
+        ValueError: the networks do not fit together, or the names, titles or weights do not fit them.
     """
 
     network_classes: ClassVar[dict[str, type]] = {
@@ -55,14 +57,17 @@ class DeepI2IPipeline(AdaptorPipeline):
         generator: BigGANGenerator,
         class_names: Sequence[str] | Mapping[str, str] | None = None,
         level_weights: Mapping[str, float] | None = None,
+        class_titles: Mapping[str, str] | None = None,
     ):
         super().__init__()
         check_fit(encoder, adaptor, generator, adaptor.config["in_channels"], adaptor.config["out_channels"])
         names = read_class_names(class_names, generator.config["num_classes"])
+        read_class_titles(class_titles, names)
         self.register_modules(encoder=encoder, adaptor=adaptor, generator=generator)
         self.register_to_config(
             class_names={str(number): name for number, name in enumerate(names)},
             level_weights=per_level(level_weights, self._levels, name="level_weights", default=LEVEL_WEIGHT),
+            class_titles=dict(class_titles or {}),
         )
 
     @property
@@ -70,6 +75,11 @@ class DeepI2IPipeline(AdaptorPipeline):
         """Names of the classes, in the order of their numbers."""
         names = self.config["class_names"]
         return [names[str(number)] for number in range(len(names))]
+
+    @property
+    def class_titles(self) -> list[str]:
+        """Titles of the classes, in the order of their numbers."""
+        return read_class_titles(self.config["class_titles"], self.class_names)
 
     @torch.no_grad()
     def __call__(
@@ -92,7 +102,8 @@ class DeepI2IPipeline(AdaptorPipeline):
         Args:
             image: one picture, or a list, a folder, a batch; sizes may differ. See
                 `pipelines.images.formats.read_images` for what a picture may be.
-            target_class: a class by its name, its number or a part of its name alone; a list of these; or "all".
+            target_class: a class by its name, its title, its number, or a part of the name or title of it alone; a
+                list of these; or "all".
             num_images_per_class: draws of the latent. They are the same for all pictures and classes; more draws
                 begin with those of fewer.
             truncation: factor on the latents, 0 to 1: less is closer to the mean of the class.
@@ -121,7 +132,7 @@ class DeepI2IPipeline(AdaptorPipeline):
         check_output_type(output_type)
         check_count("num_images_per_class", num_images_per_class)
         names = self.class_names
-        wanted = resolve_classes(target_class, names)
+        wanted = resolve_classes(target_class, names, self.class_titles)
         class_ids = [number for number in wanted for _ in range(num_images_per_class)]  # of one picture's results
         arguments = self._decide(truncation, strength, crop, precision, batch_size, len(class_ids))
         sources = read_squares(image, crop)
@@ -199,7 +210,7 @@ class DeepI2IPipeline(AdaptorPipeline):
         if seeds is not None and not _are_seeds(seeds):
             raise ValueError(f"`seeds` is {seeds!r}; two whole numbers, or None, is accepted.")
         names = self.class_names
-        ends = resolve_classes([start_class, end_class], names)
+        ends = resolve_classes([start_class, end_class], names, self.class_titles)
         arguments = self._decide(truncation, strength, crop, precision, batch_size, num_frames)
         source = read_image(image)
         sources = [(source, find_square(source, crop))]

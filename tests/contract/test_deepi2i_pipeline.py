@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import threading
 from pathlib import Path
 
@@ -353,14 +354,17 @@ def test_bad_arguments_are_named_before_any_work(pipe, kwargs, message):
         ({"generator": {"num_classes": 6}}, "`class_names` is 7 names; a list of 1 to 6 names"),
         ({"weights": {"32": 0.1}}, "`level_weights` names level 32; the levels of this checkpoint are 16, 8, 4"),
         ({"weights": {"16": -1}}, "`level_weights` has -1"),
+        ({"titles": {"cat": "a cat"}}, "`class_titles` has a title for 'cat', which is no class"),
     ],
 )
 def test_what_does_not_fit_is_refused(pipe, change, message):
     parts = {name: getattr(pipe, name) for name in COMPONENTS}
-    for name in set(change) - {"weights"}:
+    for name in set(change) - {"weights", "titles"}:
         parts[name] = type(parts[name])(**{**public(parts[name].config), **change[name]})
     with pytest.raises(ValueError, match=message):
-        DeepI2IPipeline(**parts, class_names=TINY_CLASSES, level_weights=change.get("weights"))
+        DeepI2IPipeline(
+            **parts, class_names=TINY_CLASSES, level_weights=change.get("weights"), class_titles=change.get("titles")
+        )
 
 
 def public(config) -> dict:
@@ -374,6 +378,18 @@ def test_some_levels_will_do(pipe):
     part = DeepI2IPipeline(pipe.encoder, fewer, pipe.generator, TINY_CLASSES)
     part.set_progress_bar_config(disable=True)
     assert torch.allclose(call(part).images, call(pipe, strength={4: 0}).images, atol=1e-6)
+
+
+def test_titles_are_saved_and_call_for_classes(pipe, tmp_path):
+    parts = {name: getattr(pipe, name) for name in COMPONENTS}
+    titles = {"pug": "small dog", "meer_kat": "sentinel"}
+    DeepI2IPipeline(**parts, class_names=TINY_CLASSES, class_titles=titles).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["class_titles"] == titles
+    titled = DeepI2IPipeline.from_pretrained(tmp_path)
+    titled.set_progress_bar_config(disable=True)
+    assert titled.class_titles == ["small dog", *TINY_CLASSES[1:5], "sentinel", "Panda"]
+    assert call(titled, ["small dog", "sentinel"]).classes == ["pug", "meer_kat"]
+    assert titled.interpolate(picture(), "small dog", "sentinel", 2).arguments["end_class"] == "meer_kat"
 
 
 def test_saved_and_loaded_it_gives_the_same_pixels(pipe, tmp_path):

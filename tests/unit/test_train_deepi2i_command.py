@@ -88,6 +88,18 @@ def test_going_on_from_a_pipeline_with_other_levels_or_weights(data, pipeline, t
     assert configured(tmp_path / "weights" / "pipeline") == {"16": 1.0, "8": 2.0}
 
 
+def test_titles_go_into_the_pipeline(data, gan, tmp_path, capsys):
+    titles = tmp_path / "titles.json"
+    titles.write_text('{"lemon": "sour lemon"}')
+    assert train(data, tmp_path / "run", "--init", gan, "--class-titles", titles, *SHORT, 1) == 0
+    pipe = DeepI2IPipeline.from_pretrained(tmp_path / "run" / "pipeline")
+    assert pipe.class_titles == ["apple", "sour lemon", "plum"]
+    titles.write_text('{"pear": "sweet pear"}')
+    assert train(data, tmp_path / "no", "--init", gan, "--class-titles", titles, *SHORT, 1) == 2
+    assert "--class-titles: titles.json: `class_titles` has a title for 'pear'" in capsys.readouterr().err
+    assert not (tmp_path / "no" / "pipeline").exists()
+
+
 def test_weights_follow_the_levels(data, gan, tmp_path):
     assert train(data, tmp_path, "--init", gan, "--levels", "8,4", *SHORT, 1) == 0
     config = json.loads((tmp_path / "training.json").read_text())["config"]
