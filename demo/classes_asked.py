@@ -19,7 +19,7 @@ def names_of(model: ClassModel, classes: Sequence[str] | str, draws: int) -> tup
 
     Args:
         model: the checkpoint.
-        classes: names, numbers, or parts of a name; or "all".
+        classes: names, titles, numbers, or parts of a name or title; or "all".
         draws: pictures of each.
 
     Raises:
@@ -30,7 +30,7 @@ def names_of(model: ClassModel, classes: Sequence[str] | str, draws: int) -> tup
         raise ImageError("Choose a class first.")
     if draws not in range(1, MOST_DRAWS + 1):  # a whole number, then
         raise ImageError(f"`num_images_per_class` is {draws}; 1 to {MOST_DRAWS} are accepted.")
-    numbers = dict.fromkeys(resolve_classes(classes, model.class_names))
+    numbers = dict.fromkeys(resolve_classes(classes, model.class_names, model.class_titles))
     if len(numbers) * draws > MOST_PICTURES:
         raise ImageError(
             f"These are {len(numbers) * draws:.0f} pictures, {draws} of each class; at most {MOST_PICTURES} are made "

@@ -60,7 +60,7 @@ class ClassesEndpoints:
         precision: str,
         request: gr.Request,
     ) -> Iterator[tuple]:
-        """Translate a photo to some classes: names, numbers, or parts of a name.
+        """Translate a photo to some classes: names, titles, numbers, or parts of a name or title.
 
         Returns the PNGs, each with the record of how it was made, a contact sheet, and details. Iterate over a
         submitted job to watch.
@@ -137,5 +137,5 @@ class ClassesEndpoints:
                 yield None, {"pictures": done, "share": event.share, "seconds_left": round(event.seconds_left, 1)}
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    results = Results(event, photo.shown, Path(folder))
+                    results = Results(event, photo.shown, model.titles, Path(folder))
                     yield results, results.details()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from demo.classes_model import ClassModel, in_words
+from demo.classes_model import ClassModel
 from demo.classes_thumbnails import split
 from demo.photo_examples import PhotoExample
 from demo.precisions import PRECISIONS
@@ -235,13 +235,13 @@ class ClassesLayout:
 
 
 def choices_of(model: ClassModel | None) -> list[tuple[str, str]]:
-    """Labels and names of a checkpoint's classes."""
-    return [(in_words(name), name) for name in model.class_names] if model else []
+    """Titles and names of a checkpoint's classes."""
+    return list(zip(model.class_titles, model.class_names, strict=True)) if model else []
 
 
 def thumbnails_of(model: ClassModel | None) -> Sequence[tuple[str, str]]:
-    """One small picture a class, a file, with its name; none where the checkpoint has no sheet."""
+    """One small picture a class, a file, with its title; none where the checkpoint has no sheet."""
     if model is None or model.thumbnails is None:
         return []
-    pictures = map(as_file, split(model.thumbnails, len(model.class_names)))
-    return list(zip(pictures, map(in_words, model.class_names), strict=True))
+    pictures = map(as_file, split(model.thumbnails, len(model.class_titles)))
+    return list(zip(pictures, model.class_titles, strict=True))

@@ -1,6 +1,7 @@
 """What the Many-class tab needs to know of a checkpoint before its networks are loaded: its classes and levels."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pipelines
 from demo.classes_thumbnails import sheet_of
 from demo.devices import usable_checkpoints
 from demo.own_checkpoint import OwnCheckpoint
+from pipelines.deepi2i.class_titles import read_class_titles
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.strict import read_index
 
@@ -22,6 +24,7 @@ class ClassModel:
         checkpoint: its id, or what a visitor brought.
         title: for a menu.
         class_names: of all its classes.
+        class_titles: likewise, what visitors read.
         levels: resolutions at which the photo's features are added, from fine to coarse.
         thumbnails: a sheet with one picture a class, see `demo.classes_thumbnails`; None where there is none.
     """
@@ -29,6 +32,7 @@ class ClassModel:
     checkpoint: str | OwnCheckpoint
     title: str
     class_names: tuple[str, ...]
+    class_titles: tuple[str, ...]
     levels: tuple[int, ...]
     thumbnails: Path | None = None
 
@@ -36,6 +40,11 @@ class ClassModel:
     def name(self) -> str:
         """What the menu's value is."""
         return self.checkpoint.name if isinstance(self.checkpoint, OwnCheckpoint) else self.checkpoint
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """Titles by name."""
+        return dict(zip(self.class_names, self.class_titles, strict=True))
 
 
 def usable_models() -> list[ClassModel]:
@@ -55,13 +64,11 @@ def own_model(own: OwnCheckpoint) -> ClassModel:
     return ClassModel(own, f"Yours: {own.name}", *_read(own.folder))
 
 
-def in_words(name: str) -> str:
-    """Return a class's name as it is shown: `guinea_pig` is "guinea pig"."""
-    return name.replace("_", " ")
-
-
-def _read(folder: Path) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The names and the levels, from the pipeline's and the adaptor's configuration."""
-    names = read_index(folder)["class_names"]  # by number
+def _read(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    """The names, the titles and the levels, from the pipeline's and the adaptor's configuration."""
+    index = read_index(folder)
+    by_number = index["class_names"]
+    names = tuple(by_number[str(number)] for number in range(len(by_number)))
+    titles = tuple(read_class_titles(index.get("class_titles"), names))
     adaptor = json.loads((folder / "adaptor" / "config.json").read_text(encoding="utf-8"))
-    return tuple(names[str(number)] for number in range(len(names))), tuple(sorted(adaptor["levels"], reverse=True))
+    return names, titles, tuple(sorted(adaptor["levels"], reverse=True))

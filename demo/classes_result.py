@@ -2,12 +2,12 @@
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
 
-from demo.classes_model import in_words
 from demo.classes_run import Batch, Finished
 from demo.classes_sheet import contact_sheet
 from demo.pictures import file_name
@@ -23,9 +23,11 @@ class Preview:
 
     Args:
         photo: what is translated.
+        titles: of the classes, by name.
     """
 
-    def __init__(self, photo: Image.Image):
+    def __init__(self, photo: Image.Image, titles: Mapping[str, str]):
+        self.titles = titles
         self.shown: list[tuple[str, str]] = []
         self.classes: list[str | None] = [None]  # name of what is clicked; the photo has none
         self._add(square(photo), "Photo")
@@ -33,7 +35,7 @@ class Preview:
     def add(self, event: Batch) -> None:
         """Append some pictures."""
         for name, image in zip(event.classes, event.images, strict=True):
-            self._add(image, in_words(name))
+            self._add(image, self.titles[name])
             self.classes.append(name)
 
     def _add(self, image: Image.Image, caption: str) -> None:
@@ -46,11 +48,12 @@ class Results:
     Args:
         event: the end of the run.
         photo: what was translated.
+        titles: of the classes, by name; the contact sheet has them, the files and records have the names.
         folder: the files are written here.
     """
 
-    def __init__(self, event: Finished, photo: Image.Image, folder: Path):
-        self.event, self.photo, self.folder = event, photo, folder
+    def __init__(self, event: Finished, photo: Image.Image, titles: Mapping[str, str], folder: Path):
+        self.event, self.photo, self.titles, self.folder = event, photo, titles, folder
         self.record = event.record
         given = self.record["inputs"]["image"][0]["name"]
         checkpoint = Path(self.record["checkpoint"]).name
@@ -65,7 +68,8 @@ class Results:
 
     def sheet(self) -> Path:
         """Write the contact sheet, a PNG with the record of all its pictures."""
-        pictures = zip(self.event.images, map(in_words, self.event.classes), strict=True)
+        captions = [self.titles[name] for name in self.event.classes]
+        pictures = zip(self.event.images, captions, strict=True)
         arguments = {**self.record["arguments"], "target_class": list(dict.fromkeys(self.event.classes))}
         notes = [*self.record["notes"], "A contact sheet of the photo and its results."]
         path = self.folder / f"{self.name}-sheet.png"

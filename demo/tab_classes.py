@@ -12,7 +12,7 @@ from demo.classes_animation import PLAY, SHOW_FRAME, as_html, save_animation
 from demo.classes_asked import look_of
 from demo.classes_endpoints import ClassesEndpoints
 from demo.classes_layout import HINT, LEVELS, ClassesLayout, choices_of
-from demo.classes_model import PIPELINE, ClassModel, in_words, own_model, usable_models
+from demo.classes_model import PIPELINE, ClassModel, own_model, usable_models
 from demo.classes_result import Preview, Results, square
 from demo.classes_run import Batch, Look
 from demo.classes_snippets import animation_snippets, snippets_for
@@ -122,7 +122,7 @@ class ClassesTab(ClassesLayout):
             self.notes: "",
         }
         text = "Stopped before it began."
-        preview = Preview(photo.shown)
+        preview = Preview(photo.shown, model.titles)
         for event in self.work.translate(job, request):
             if isinstance(event, Batch):
                 preview.add(event)
@@ -130,7 +130,7 @@ class ClassesTab(ClassesLayout):
                 yield {self.progress: line, self.gallery: preview.shown, self.shown: preview.classes}
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    results = Results(event, photo.shown, Path(folder))
+                    results = Results(event, photo.shown, model.titles, Path(folder))
                     codes = snippets_for(event.record, model.checkpoint, classes == ALL, _address(request))
                     yield {**self._offer(results), **self._code(codes), self.seed: look.seed}
                     text = results.summary()
@@ -142,7 +142,7 @@ class ClassesTab(ClassesLayout):
         photo = self.work.read(given[self.photo])
         ends = given[self.start_class], given[self.end_class]
         job = self.work.animation(model, photo, ends, given[self.num_frames], look, request)
-        words = f"From {in_words(job.start_class)} to {in_words(job.end_class)}"
+        words = f"From {model.titles[job.start_class]} to {model.titles[job.end_class]}"
         yield {self.progress: progress_line(f"{words} ...", 0), self.notes: ""}
         frames, record = self.work.animate(job, request)
         codes = animation_snippets(record, model.checkpoint, _address(request))
@@ -167,7 +167,7 @@ class ClassesTab(ClassesLayout):
         record = {**records[0], "arguments": {**records[0]["arguments"], "target_class": names}}
         model = self.work.model(group[0].checkpoint.id)
         codes = snippets_for(record, model.checkpoint, False, _address(request))
-        shown = [(str(example.result), in_words(name)) for example, name in zip(group, names, strict=True)]
+        shown = [(str(example.result), model.titles[name]) for example, name in zip(group, names, strict=True)]
         return {
             **self.offer(model),
             **self._code(codes),

@@ -16,7 +16,7 @@ from PIL.ExifTags import Base
 
 from demo.classes_animation import as_html, save_animation
 from demo.classes_asked import look_of, names_of
-from demo.classes_model import in_words, own_model, usable_models
+from demo.classes_model import own_model, usable_models
 from demo.classes_result import Preview, Results
 from demo.classes_run import Animation, Batch, Finished, Job, Look, animate, gpu_seconds, translate
 from demo.classes_sheet import contact_sheet
@@ -115,10 +115,10 @@ def test_a_closed_stream_tells_the_call():
     assert heard[-1] is True
 
 
-def test_every_png_is_repeated_by_its_record(job, pictures, tmp_path):
+def test_every_png_is_repeated_by_its_record(job, animals, pictures, tmp_path):
     job = replace(job, classes=("zebra", "guinea_pig"), draws=2)
     *_, last = translate(job)
-    results = Results(last, Image.open(job.file), tmp_path)
+    results = Results(last, Image.open(job.file), animals.titles, tmp_path)
     names = [f"my-source-many-animals-seed3-{name}.png" for name in ("zebra-1", "zebra-2", "guinea_pig-1")]
     assert [file.name for file in results.files[:3]] == names
     record = read_record(results.files[3])
@@ -133,27 +133,37 @@ def test_every_png_is_repeated_by_its_record(job, pictures, tmp_path):
     assert results.details()["pictures"][2] == {"file": names[2], "class": "guinea_pig"}
 
 
-def test_classes_that_are_spelled_alike_get_files_of_their_own(job, tmp_path):
+def test_classes_that_are_spelled_alike_get_files_of_their_own(job, animals, tmp_path):
     *_, last = translate(replace(job, classes=("pug", "otter")))
     last = replace(last, classes=["red fox", "red/fox"])
-    results = Results(last, Image.open(job.file), tmp_path)
+    results = Results(last, Image.open(job.file), animals.titles, tmp_path)
     assert len({file.name for file in results.files}) == 2
     assert all(file.parent == tmp_path for file in results.files)
 
 
-def test_a_stopped_run_says_how_far_it_came(job, tmp_path):
+def test_a_stopped_run_says_how_far_it_came(job, animals, tmp_path):
     stop_file = Mock(exists=Mock(side_effect=[False, True]))  # it appears during the first batch
     *_, last = translate(replace(job, stop_file=stop_file))
-    results = Results(last, Image.open(job.file), tmp_path)
+    results = Results(last, Image.open(job.file), animals.titles, tmp_path)
     assert results.summary().startswith("Stopped: 8 of 12 pictures in ")
     assert read_record(results.sheet())["arguments"]["target_class"] == last.classes
 
 
-def test_preview_begins_with_the_photo(job):
-    preview = Preview(Image.open(job.file))
+def test_the_contact_sheet_has_titles(job, tmp_path):
+    *_, last = translate(replace(job, classes=("mongoose",)))
+    photo, folder = Image.open(job.file), tmp_path / "other"
+    folder.mkdir()
+    titled = Results(last, photo, {"mongoose": "banded mongoose"}, tmp_path).sheet()
+    named = Results(last, photo, {"mongoose": "mongoose"}, folder).sheet()
+    assert Image.open(titled).tobytes() != Image.open(named).tobytes()
+    assert read_record(titled)["arguments"]["target_class"] == ["mongoose"]
+
+
+def test_preview_begins_with_the_photo(job, animals):
+    preview = Preview(Image.open(job.file), animals.titles)
     preview.add(next(translate(job)))
     assert preview.classes[:2] == [None, "pug"]
-    assert [caption for _, caption in preview.shown[:3]] == ["Photo", "pug", "guinea pig"]
+    assert [caption for _, caption in preview.shown[:4]] == ["Photo", "pug", "guinea pig", "banded mongoose"]
     assert Image.open(preview.shown[1][0]).size == (64, 64)
 
 
@@ -215,11 +225,12 @@ def test_checkpoints_are_described_without_loading_them(animals, monkeypatch):
     assert (animals.levels, foods.levels) == ((32, 16, 8, 4), (16, 8, 4))
     assert animals.thumbnails.name == "classes.jpg"
     assert foods.thumbnails is None
-    assert in_words("guinea_pig") == "guinea pig"
+    assert (animals.titles["guinea_pig"], animals.titles["mongoose"]) == ("guinea pig", "banded mongoose")
 
 
 def test_classes_may_be_named_in_every_way_but_wrong(animals):
-    assert names_of(animals, ["fox", "0", "guinea_pig", "pug"], 1) == ("red_fox", "pug", "guinea_pig")
+    asked = ["fox", "0", "guinea_pig", "banded mongoose", "pug"]
+    assert names_of(animals, asked, 1) == ("red_fox", "pug", "guinea_pig", "mongoose")
     assert names_of(animals, "all", 1) == tuple(ANIMALS)
     with pytest.raises(UnknownClassError, match="zebra") as caught:
         names_of(animals, ["zebbra"], 1)
@@ -228,7 +239,8 @@ def test_classes_may_be_named_in_every_way_but_wrong(animals):
         names_of(animals, [], 1)
     with pytest.raises(ImageError, match="`num_images_per_class` is 9; 1 to 8 are accepted"):
         names_of(animals, ["pug"], 9)
-    many = replace(animals, class_names=tuple(f"class {number}" for number in range(555)))
+    names = tuple(f"class {number}" for number in range(555))
+    many = replace(animals, class_names=names, class_titles=names)
     with pytest.raises(ImageError, match="These are 2220 pictures, 4 of each class; at most 1200"):
         names_of(many, "all", 4)
 
@@ -274,10 +286,11 @@ def test_with_no_checkpoint_the_tab_says_so(app_environment, monkeypatch, pictur
 def test_the_page_offers_what_the_checkpoint_has(app_environment, monkeypatch):
     _, tab = build(monkeypatch, ["Animals", "Foods"])
     assert tab.checkpoint.choices == [("Animals", "many-animals"), ("Foods", "many-foods")]
-    assert ("guinea pig", "guinea_pig") in tab.classes.choices
+    assert tab.classes.choices[1:3] == [("guinea pig", "guinea_pig"), ("banded mongoose", "mongoose")]
+    assert tab.thumbnails.value[2]["caption"] == "banded mongoose"
     assert tab.thumbnails.visible
     changed = tab._switch("many-foods", None)
-    assert changed[tab.classes].choices == [(in_words(name), name) for name in FOODS]
+    assert changed[tab.classes].choices == [("ramen", "ramen"), ("sushi", "sushi"), ("apple pie", "apple_pie")]
     assert not changed[tab.thumbnails].visible
     assert [changed[slider].visible for slider in tab.strengths] == [False, True, True, True]
 
@@ -301,7 +314,7 @@ def test_own_checkpoint_is_used_under_its_own_name(job, app_environment, tmp_pat
     *_, last = translate(replace(job, checkpoint=own.checkpoint, classes=("sushi",)))
     assert (last.record["checkpoint"], last.record["revision"]) == ("someone/many", "0" * 40)
     assert str(app_environment) not in str(last.record)
-    (file,) = Results(last, Image.open(job.file), tmp_path).files
+    (file,) = Results(last, Image.open(job.file), own.titles, tmp_path).files
     assert file.name == "my-source-many-seed3-sushi.png"
 
 

@@ -17,10 +17,16 @@ from tests.tiny import picture
 
 ANIMALS = ["pug", "guinea_pig", "mongoose", "red_fox", "snow_leopard", "brown_bear", "african_elephant", "zebra",
            "giant_panda", "otter", "koala", "tabby_cat"]  # fmt: skip
+TITLES = {"mongoose": "banded mongoose"}  # of a class whose name is not what visitors read
 FOODS = ["ramen", "sushi", "apple_pie"]
 
 
-def tiny_deepi2i(class_names: list[str], levels: tuple[int, ...] = (32, 16, 8, 4), seed: int = 0) -> DeepI2IPipeline:
+def tiny_deepi2i(
+    class_names: list[str],
+    levels: tuple[int, ...] = (32, 16, 8, 4),
+    seed: int = 0,
+    class_titles: dict[str, str] | None = None,
+) -> DeepI2IPipeline:
     """A pipeline for 64 pixels whose networks have four channels; its weights depend on `seed` alone."""
     size: dict[str, Any] = {"resolution": 64, "base_channels": 4, "attention_resolution": 8}
     with torch.random.fork_rng(devices=[]):
@@ -36,14 +42,14 @@ def tiny_deepi2i(class_names: list[str], levels: tuple[int, ...] = (32, 16, 8, 4
             generator.embedding.weight.mul_(5)
             generator.head.weight.mul_(20)
     weights = {str(level): 1.0 for level in levels}
-    pipe = DeepI2IPipeline(encoder.eval(), adaptor.eval(), generator.eval(), class_names, weights)
+    pipe = DeepI2IPipeline(encoder.eval(), adaptor.eval(), generator.eval(), class_names, weights, class_titles)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 def save_classes(folder: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """Save two checkpoints, the first with a sheet of its classes and an example; returns their entries."""
-    animals = tiny_deepi2i(ANIMALS)
+    animals = tiny_deepi2i(ANIMALS, class_titles=TITLES)
     animals.save_pretrained(folder / "many-animals")
     tiny_deepi2i(FOODS, levels=(16, 8, 4), seed=1).save_pretrained(folder / "many-foods")
     picture(64, 48).save(folder / "animal.png")
