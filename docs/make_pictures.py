@@ -12,7 +12,6 @@ import gradio
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from demo.classes_model import in_words
 from demo.examples import FOLDER
 from docs.painting import paint
 from pipelines import CUTPipeline, DeepI2IPipeline, SinCUTPipeline
@@ -22,16 +21,11 @@ from pipelines.hub.registry import get_checkpoint
 WIDTH, GAP, LABEL = 1000, 8, 26  # pixels: of a strip, between its tiles, of the line under a tile
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
 PAGODA = FOLDER / "1-pagoda"
-CLASSES = {
-    "deepi2i-foods": {
-        "f360-apple-granny-smith-1": "green apple",
-        "f360-apple-golden-1": "golden apple",
-        "f360-apple-red-1": "red apple",
-        "f360-tomato-yellow-1": "yellow tomato",
-        "f360-tomato-maroon-1": "maroon tomato",
-        "f360-cherry-wax-black-1": "black cherry",
-    },
-}  # that are shown, and their labels
+CHOICE = {
+    "deepi2i-foods": (
+        "apple granny smith", "apple golden 1", "apple red 1", "tomato yellow", "tomato maroon 1", "cherry wax black",
+    ),
+}  # classes that are shown  # fmt: skip
 COUNT = 6  # classes that are shown of another checkpoint
 
 Tiles = list[tuple[str, Image.Image]]
@@ -55,14 +49,12 @@ def unpaired(options: argparse.Namespace) -> Tiles:
 def many_class(options: argparse.Namespace) -> Tiles:
     """One photograph as several classes."""
     pipe = DeepI2IPipeline.from_pretrained(options.many_class_checkpoint).to(pick_device())
-    names = list(pipe.config["class_names"].values())
-    evenly = {name: in_words(name) for name in names[:: max(1, len(names) // COUNT)][:COUNT]}
-    classes = CLASSES.get(options.many_class_checkpoint, evenly)
-    if options.classes:
-        classes = {name: in_words(name) for name in options.classes}
+    evenly = pipe.class_names[:: max(1, len(pipe.class_names) // COUNT)][:COUNT]
+    classes = options.classes or CHOICE.get(options.many_class_checkpoint, evenly)
     photo = ImageOps.fit(Image.open(options.photo), (256, 256), Image.Resampling.LANCZOS)
-    output = pipe(photo, list(classes), generator=torch.Generator().manual_seed(0))
-    return [("Photo", photo), *zip(classes.values(), output.images, strict=True)]
+    output = pipe(photo, classes, generator=torch.Generator().manual_seed(0))
+    titles = (pipe.class_titles[number] for number in output.class_ids)
+    return [("Photo", photo), *zip(titles, output.images, strict=True)]
 
 
 def single_image(options: argparse.Namespace) -> Tiles:
