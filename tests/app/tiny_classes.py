@@ -17,7 +17,7 @@ from tests.tiny import picture
 
 ANIMALS = ["pug", "guinea_pig", "mongoose", "red_fox", "snow_leopard", "brown_bear", "african_elephant", "zebra",
            "giant_panda", "otter", "koala", "tabby_cat"]  # fmt: skip
-TITLES = {"mongoose": "banded mongoose"}  # of a class whose name is not what visitors read
+TITLES = {"mongoose": "banded mongoose", "zebra": "plains zebra"}  # of the others: the name in words
 FOODS = ["ramen", "sushi", "apple_pie"]
 
 
