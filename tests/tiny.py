@@ -17,6 +17,7 @@ from pipelines.oeft.priors import prior_of
 from pipelines.oeft.settings import OEFTSettings
 
 TINY_SETTINGS = OEFTSettings(num_steps=3, size=32, grid=8, render_grid=8)
+TINY_REFINING = {"hypotheses": [[2, 3], [4, 2], [4, 4]], "num_draws": 8, "num_steps": 4, "drop_ratio": 0}
 TINY_CLASSES = ["pug", "mongoose", "red fox", "fox squirrel", "12", "meer_kat", "Panda"]  # two have no name
 TINY_SIZES = {"resolution": 32, "base_channels": 4, "attention_resolution": 16}
 TINY_WIDTHS = (8, 6, 4, 3)  # of a StyleGAN of 32 pixels
@@ -45,8 +46,7 @@ def tiny_refining_oeft(seed: int = 0) -> OEFTPipeline:
     with torch.no_grad():
         samples = prior(codes, prior.embedding(torch.zeros(16, dtype=torch.long)))
     domain.measure(pipe.backbone, [samples], "samples of the prior", reach=1e6)
-    settings = {"hypotheses": [[2, 3], [4, 2], [4, 4]], "num_draws": 8, "num_steps": 4, "drop_ratio": 0}
-    pipe = OEFTPipeline(pipe.backbone, prior, domain, refine_settings=settings)
+    pipe = OEFTPipeline(pipe.backbone, prior, domain, refine_settings=TINY_REFINING)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -26,6 +26,12 @@ class InversionSettings:
         lambda_perceptual: weight of the perceptual distance beside the squared one.
         perceptual_tap: layer of the backbone that it compares; None: the first of the backbone's own.
         perceptual_size: pictures are brought to this side for it, by nearest neighbors; None: as they are.
+        compare_size: side, in pixels, to which warp and pictures are brought by areas before they are compared: the
+            `down` of eq. 12. A small one asks for the warp's colors and layout only, and leaves to the prior what a
+            torn warp has lost; the perceptual distance wants larger ones. None: the prior's own. Of warps only;
+            `invert` compares as its degradation says.
+        lambda_structure: weight of the distance to the source's structure, see `StructureDistance`; not in the paper.
+            Of warps only.
         drop_after: share of the steps before a hypothesis may be given up.
         drop_ratio: one whose lowest loss is above so many times that of the best is given up; 0: never.
         decide: what chooses among the hypotheses: "frechet", the distance to the domain, as in OEFT sec. 3.3; "loss",
@@ -42,6 +48,8 @@ class InversionSettings:
     lambda_perceptual: float = 0.1
     perceptual_tap: str | None = None
     perceptual_size: int | None = None
+    compare_size: int | None = None
+    lambda_structure: float = 0.0
     drop_after: float = 0.5
     drop_ratio: float = 1.5
     decide: str | int = "loss"
@@ -59,14 +67,14 @@ class InversionSettings:
             value = getattr(self, name)
             if not _is_number(value, int) or value < 0:
                 raise ValueError(f"`{name}` is {value!r}; it must be a whole number, 0 or more.")
-        for name in ("learning_rate", "lambda_perceptual", "drop_after", "drop_ratio"):
+        for name in ("learning_rate", "lambda_perceptual", "lambda_structure", "drop_after", "drop_ratio"):
             value = getattr(self, name)
             if not _is_number(value, int | float) or value < 0 or (name == "learning_rate" and value == 0):
                 raise ValueError(f"`{name}` is {value!r}; it must be a number, 0 or more.")
-        if self.perceptual_size is not None and (
-            not _is_number(self.perceptual_size, int) or self.perceptual_size < 16
-        ):
-            raise ValueError(f"`perceptual_size` is {self.perceptual_size!r}; it must be 16 or more, or None.")
+        for name, least in (("perceptual_size", 16), ("compare_size", 1)):
+            value = getattr(self, name)
+            if value is not None and (not _is_number(value, int) or value < least):
+                raise ValueError(f"`{name}` is {value!r}; it must be {least} or more, or None.")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> InversionSettings:

@@ -85,7 +85,7 @@ class Hypothesis:
         num_codes: Codes that were composed.
         image: The picture at the result's size; format by `output_type`, without a batch dimension.
         score: Frechet distance to the prior's domain, lower is better; None for a checkpoint without its statistics.
-        loss: The lowest value of eq. 12.
+        loss: The lowest value of what was minimized: eq. 12, and the structure distance where it has a weight.
         dropped: Whether it was given up early, being clearly behind.
     """
 

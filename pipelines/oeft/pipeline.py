@@ -42,7 +42,7 @@ class OEFTPipeline(TranslationPipeline):
         domain: Statistics of natural pictures of that domain, by which hypotheses are judged.
         preset: Name of the default settings, see `pipelines.oeft.settings`.
         prior_class: Class of a prior that has classes.
-        refine_settings: Changes to the defaults of refinement that suit the prior, by name.
+        refine_settings: Changes to the defaults of refining warps that suit the prior, by name.
     """
 
     network_classes: ClassVar[dict[str, type]] = {
@@ -183,7 +183,7 @@ class OEFTPipeline(TranslationPipeline):
             mask: For inpainting: a picture of the image's size, white where pixels are missing.
             factor: Of super-resolution, 4 by default: the image is taken as that many times smaller than the prior's.
             num_steps: Steps of every hypothesis; None: as the settings have it.
-            settings: As `refine_settings` of `__call__`.
+            settings: As `refine_settings` of `__call__`; but what the checkpoint has is for warps, and left out here.
             generator: Source of the random numbers; None: a new one with a random seed.
             output_type: "pil", "np" or "pt".
             callback_on_step_end: As in `__call__`; `tensors["refined"]` is the best picture so far. When it says stop,
@@ -199,7 +199,7 @@ class OEFTPipeline(TranslationPipeline):
             DivergedError: A loss is no longer finite.
         """
         check_output_type(output_type)
-        refiner = self._refiner(num_steps, settings)
+        refiner = self._refiner({}, num_steps, settings)
         if generator is None:
             generator = new_generator()
         tasks = []
@@ -278,9 +278,14 @@ class OEFTPipeline(TranslationPipeline):
         is_asked_for = refine or num_steps is not None or settings is not None
         if is_left_out or (self.prior is None and not is_asked_for):
             return None
-        return self._refiner(num_steps, settings)
+        return self._refiner(self.config["refine_settings"], num_steps, settings)
 
-    def _refiner(self, num_steps: int | None, settings: InversionSettings | Mapping[str, Any] | str | None) -> Refiner:
+    def _refiner(
+        self,
+        defaults: Mapping[str, Any] | None,
+        num_steps: int | None,
+        settings: InversionSettings | Mapping[str, Any] | str | None,
+    ) -> Refiner:
         """What inverts with the prior.
 
         Raises:
@@ -290,7 +295,7 @@ class OEFTPipeline(TranslationPipeline):
             raise ValueError(
                 "Refinement is asked for, and this checkpoint has no prior: give it one, or leave it out."
             )
-        chosen = choose_inversion_settings(self.config["refine_settings"], num_steps, settings)
+        chosen = choose_inversion_settings(defaults, num_steps, settings)
         device = self.backbone.device
         generator = self._copies["prior"].get(self.prior, device, fast_precision(device))
         backbone = self._copies["backbone"].get(self.backbone, device, torch.float32)

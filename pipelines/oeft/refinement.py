@@ -13,7 +13,7 @@ from torch import Tensor
 from pipelines.hub.precision import fast_precision
 from pipelines.images.output import to_output
 from pipelines.oeft.degradations import Degradation
-from pipelines.oeft.distance import InversionDistance
+from pipelines.oeft.distance import InversionDistance, StructureDistance
 from pipelines.oeft.domain import DomainStatistics
 from pipelines.oeft.fine_tuning import Backbone
 from pipelines.oeft.inversion import Inversion, InversionStep
@@ -31,7 +31,7 @@ class Candidate:
         num_codes: codes that were composed.
         pixels: (1, 3, R, R) in [-1, 1], at the prior's resolution.
         score: Frechet distance to the domain; None where the checkpoint has no statistics.
-        loss: the lowest value of eq. 12.
+        loss: the lowest value of what was minimized: eq. 12, and the structure distance where it has a weight.
         dropped: whether it was given up early.
     """
 
@@ -54,6 +54,8 @@ class Refinement:
         degrade: what brings a picture of the prior to the target's form.
         settings: see `InversionSettings`.
         generator: source of the first codes.
+        source: (1, 3, h, w) in [-1, 1], what a warp has its structure from; None where there is none, and
+            `lambda_structure` counts for nothing.
 
     Raises:
         ValueError: a setting does not fit the prior or the backbone.
@@ -68,20 +70,29 @@ class Refinement:
         degrade: Degradation,
         settings: InversionSettings,
         generator: torch.Generator,
+        source: Tensor | None = None,
     ):
         self.backbone, self.domain, self.settings = backbone, domain, settings
         tap = settings.perceptual_tap or backbone.taps[0]
         if tap not in backbone.layers:
             raise ValueError(f"`perceptual_tap` is {tap!r}; the backbone has {', '.join(backbone.layers)}.")
-        objective = InversionDistance(
+        precision = fast_precision(target.device)
+        distance = InversionDistance(
             backbone,
             target,
             degrade,
             tap=tap,
             weight=settings.lambda_perceptual,
             size=settings.perceptual_size,
-            precision=fast_precision(target.device),
+            precision=precision,
         )
+        objective = distance
+        if source is not None and settings.lambda_structure:
+            structure = StructureDistance(backbone, source, tap=tap, precision=precision)
+
+            def objective(images: Tensor) -> Tensor:
+                return distance(images) + settings.lambda_structure * structure(images)
+
         self.inversion = Inversion(prior, objective, settings, generator)
         count = len(self.inversion.hypotheses)
         if isinstance(settings.decide, int) and settings.decide >= count:
@@ -173,9 +184,11 @@ class Refiner:
         """Steps of a refinement."""
         return self.settings.num_steps
 
-    def begin(self, target: Tensor, degrade: Degradation, generator: torch.Generator) -> Refinement:
+    def begin(
+        self, target: Tensor, degrade: Degradation, generator: torch.Generator, source: Tensor | None = None
+    ) -> Refinement:
         """A refinement towards `target`; see `Refinement`."""
-        return Refinement(self.prior, self.backbone, self.domain, target, degrade, self.settings, generator)
+        return Refinement(self.prior, self.backbone, self.domain, target, degrade, self.settings, generator, source)
 
 
 def as_hypothesis(candidate: Candidate, picture: Tensor, output_type: str) -> Hypothesis:

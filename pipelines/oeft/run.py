@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -151,15 +152,17 @@ class OEFTRun:
         return render(descriptors, self.exemplar.pixels[None], size, self.settings.alpha)
 
     def _begin_refinement(self) -> Refinement:
-        """Bring the warp to the prior's square and hand it over.
+        """Bring the warp to the size that it is compared at, and hand it over.
 
         What is larger is reduced by areas, as `down` does in eq. 12; what is smaller is the target as it is.
         """
         assert self._refiner is not None
         warp = self._warp(self._fine_tuning.descriptors(self.settings.render_grid))
-        target = reduced_to(self._refiner.resolution, warp)
+        side = min(self._refiner.settings.compare_size or math.inf, self._refiner.resolution)
+        target = reduced_to(side, warp)
         height, width = target.shape[2:]
-        return self._refiner.begin(target, area_to((height, width)), self._generator)
+        source = self.source.pixels[None].to(target.device)
+        return self._refiner.begin(target, area_to((height, width)), self._generator, source)
 
     def _decide(self, candidates: list[Candidate]) -> tuple[int | None, tuple[str, ...]]:
         """Which candidate is the result, or None for the warp; and what there is to say about it."""

@@ -10,10 +10,13 @@ from PIL import Image
 
 from pipelines import OEFTPipeline
 from pipelines.base import DivergedError
+from pipelines.images.formats import read_image
+from pipelines.oeft import refinement
+from pipelines.oeft.distance import StructureDistance
 from pipelines.oeft.domain import DomainStatistics
 from pipelines.oeft.inversion import Inversion
 from pipelines.oeft.inversion_settings import InversionSettings
-from tests.tiny import TINY_SETTINGS, picture, seeded, tiny_oeft, tiny_refining_oeft
+from tests.tiny import TINY_REFINING, TINY_SETTINGS, picture, seeded, tiny_oeft, tiny_refining_oeft
 
 PARTS = ("backbone", "prior", "domain")
 
@@ -54,6 +57,36 @@ def test_a_checkpoint_with_a_prior_refines_and_shows_every_hypothesis(pipe):
     assert output.chosen == [losses.index(min(losses))]
     assert np.array_equal(output.images[0], output.hypotheses[0][output.chosen[0]].image)
     assert not np.array_equal(output.images[0], output.warped[0])
+
+
+def test_the_warp_is_compared_at_the_size_that_the_settings_have(pipe, monkeypatch):
+    targets = []
+    real = refinement.InversionDistance.__init__
+    monkeypatch.setattr(
+        refinement.InversionDistance,
+        "__init__",
+        lambda self, backbone, target, *args, **kwargs: (
+            targets.append(target) or real(self, backbone, target, *args, **kwargs)
+        ),
+    )
+    warp = call(pipe, refine_settings={"compare_size": 4}, output_type="pt").warped
+    call(pipe, refine_settings={"compare_size": 100})
+    assert [tuple(each.shape[2:]) for each in targets] == [(4, 4), (30, 32)]
+    expected = torch.nn.functional.interpolate(2 * warp - 1, (4, 4), mode="area")
+    torch.testing.assert_close(targets[0], expected, rtol=0, atol=1e-5)
+
+
+def test_the_structure_of_the_source_counts_where_it_has_a_weight(pipe):
+    single = {"hypotheses": [[2, 3]], "compare_size": 4, "num_steps": 40}
+    distance = StructureDistance(
+        pipe.backbone, read_image(picture()).pixels[None], tap=pipe.backbone.taps[0], precision=torch.float32
+    )
+
+    def structure(weight):
+        output = call(pipe, refine_settings={**single, "lambda_structure": weight}, output_type="pt")
+        return distance(2 * output.images - 1).item()
+
+    assert structure(3.0) < structure(0.0)
 
 
 def test_without_refinement_the_result_is_the_warp_of_a_checkpoint_without_a_prior(pipe):
@@ -147,7 +180,7 @@ def test_stop_keeps_the_best_so_far(pipe):
 def test_a_call_leaves_the_components_as_they_were(pipe, monkeypatch):
     before = fingerprint(pipe)
     call(pipe)
-    pipe.invert(picture(), generator=seeded())
+    pipe.invert(picture(), settings=TINY_REFINING, generator=seeded())
     call(pipe, callback_on_step_end=lambda _, step, *__: {"stop": step == 4})
 
     def fail(_, step, *__):
@@ -190,7 +223,7 @@ def test_a_checkpoint_without_a_prior_says_what_is_missing():
         with pytest.raises(ValueError, match="this checkpoint has no prior"):
             call(pipe, **arguments)
     with pytest.raises(ValueError, match="this checkpoint has no prior"):
-        pipe.invert(picture())
+        pipe.invert(picture(), settings=TINY_REFINING)
 
 
 def test_settings_by_name_by_preset_and_all_at_once(pipe):
@@ -206,7 +239,7 @@ def test_settings_by_name_by_preset_and_all_at_once(pipe):
 
 
 def test_inversion_alone_returns_a_picture_of_the_prior(pipe):
-    output = pipe.invert([picture(), picture(16, 12)], generator=seeded())
+    output = pipe.invert([picture(), picture(16, 12)], settings=TINY_REFINING, generator=seeded())
     assert [image.size for image in output.images] == [(40, 30), (32, 24)]
     assert len(output.hypotheses[1]) == 3
 
@@ -218,16 +251,18 @@ def test_a_stopped_inversion_keeps_the_best_so_far_and_steps_the_other_images_on
         seen.append((step, num_steps, sorted(tensors)))
         return {"stop": step == 1}
 
-    output = pipe.invert([picture(), picture(seed=1)], generator=seeded(), callback_on_step_end=stop)
+    output = pipe.invert(
+        [picture(), picture(seed=1)], settings=TINY_REFINING, generator=seeded(), callback_on_step_end=stop
+    )
     assert seen == [(0, 8, ["loss", "refined"]), (1, 8, ["loss", "refined"])]
-    two_steps = pipe.invert(picture(), num_steps=2, generator=seeded())
+    two_steps = pipe.invert(picture(), num_steps=2, settings=TINY_REFINING, generator=seeded())
     assert np.array_equal(output.images[0], two_steps.images[0])
     assert output.chosen[1] is not None
 
 
 def test_colorization_keeps_the_luma(pipe):
     gray = picture().convert("L")
-    result = pipe.invert(gray, "colorization", generator=seeded()).images[0]
+    result = pipe.invert(gray, "colorization", settings=TINY_REFINING, generator=seeded()).images[0]
     assert np.abs(np.asarray(result.convert("L"), dtype=int) - np.asarray(gray, dtype=int)).mean() < 3
     red, _, blue = np.asarray(result, dtype=int).transpose(2, 0, 1)
     assert np.abs(red - blue).max() > 5
@@ -237,7 +272,8 @@ def test_inpainting_keeps_what_is_known_and_never_looks_at_what_is_missing(pipe)
     image, mask = picture(), left_of(30, 40)
     painted = Image.fromarray(np.where(np.asarray(mask)[..., None] > 0, 255, np.asarray(image)).astype(np.uint8))
     first, other = (
-        pipe.invert(each, "inpainting", mask=mask, generator=seeded()).images[0] for each in (image, painted)
+        pipe.invert(each, "inpainting", mask=mask, settings=TINY_REFINING, generator=seeded()).images[0]
+        for each in (image, painted)
     )
     assert np.array_equal(np.asarray(first)[:, 20:], np.asarray(image)[:, 20:])
     assert not np.array_equal(np.asarray(first)[:, :20], np.asarray(image)[:, :20])
@@ -249,7 +285,9 @@ def test_a_mask_may_be_a_file_a_picture_or_an_array(pipe, tmp_path):
     shown = Image.fromarray((mask.numpy() * 255).astype(np.uint8))
     shown.save(tmp_path / "mask.png")
     results = [
-        pipe.invert(picture(), "inpainting", mask=each, generator=seeded(), num_steps=1).images[0]
+        pipe.invert(
+            picture(), "inpainting", mask=each, settings=TINY_REFINING, generator=seeded(), num_steps=1
+        ).images[0]
         for each in (mask, mask.bool().numpy(), shown, tmp_path / "mask.png", str(tmp_path / "mask.png"))
     ]
     assert all(np.array_equal(results[0], result) for result in results[1:])
@@ -257,7 +295,9 @@ def test_a_mask_may_be_a_file_a_picture_or_an_array(pipe, tmp_path):
 
 def test_super_resolution_compares_small_pictures(pipe):
     image = picture(8, 8)
-    output = pipe.invert(image, "super-resolution", factor=4, generator=seeded(), num_steps=30, output_type="pt")
+    output = pipe.invert(
+        image, "super-resolution", factor=4, settings=TINY_REFINING, generator=seeded(), num_steps=30, output_type="pt"
+    )
     assert output.images.shape == (1, 3, 32, 32)
     small = torch.nn.functional.interpolate(output.images, (8, 8), mode="area")
     given = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255

@@ -7,10 +7,11 @@ from pipelines.base import DivergedError
 from pipelines.networks.biggan import BigGANGenerator
 from pipelines.networks.pggan import PGGANGenerator
 from pipelines.networks.stylegan import StyleGANGenerator
+from pipelines.oeft.distance import StructureDistance
 from pipelines.oeft.inversion import Inversion, compose
 from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.priors import StyleGANPrior, prior_of
-from tests.tiny import TINY_SIZES, seeded
+from tests.tiny import TINY_SIZES, seeded, tiny_oeft
 
 
 def tiny_prior(kind: str):
@@ -217,6 +218,8 @@ def test_composing_layers_that_are_not_there_are_left_out_or_refused():
         ({"decide": "taste"}, "accepted are frechet, loss"),
         ({"learning_rate": 0}, "`learning_rate` is 0"),
         ({"perceptual_size": 4}, "`perceptual_size` is 4"),
+        ({"compare_size": 0}, "`compare_size` is 0"),
+        ({"lambda_structure": -1}, "`lambda_structure` is -1"),
         ({"speed": 3}, "'speed' is no setting of inversion"),
     ],
 )
@@ -239,3 +242,14 @@ def test_a_generator_of_another_kind_and_an_unknown_class_are_refused():
         prior_of(tiny_prior("biggan").generator, label=2)
     with pytest.raises(ValueError, match="`space` is 'v'; accepted are z, w, w"):
         tiny_prior("v")
+
+
+def test_structure_is_where_things_are_and_hardly_their_colors():
+    backbone = tiny_oeft().backbone
+    source = target_of(tiny_prior("biggan"))
+    distance = StructureDistance(backbone, source, tap=backbone.taps[0], precision=torch.float32)
+    recolored, moved = 0.5 * source + 0.2, source.roll(8, dims=3)
+    same, other_colors, elsewhere = distance(torch.cat([source, recolored, moved])).tolist()
+    assert same == pytest.approx(0, abs=1e-5)
+    assert 0 <= other_colors < 0.3 * elsewhere
+    assert elsewhere <= 2
