@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 LEVELS = (32, 16, 8, 4)  # resolutions of the adaptor's features (DeepI2I appendix A)
 LEVEL_WEIGHT = 0.1  # w_l of DeepI2I eq. 5
-Factors = float | Mapping[int | str, float] | Sequence[float]
+Factors = float | Mapping[int, float] | Mapping[str, float] | Sequence[float]
 
 
 def per_level(value: Factors | None, levels: Sequence[int], *, name: str, default: float) -> dict[str, float]:
