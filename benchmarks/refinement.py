@@ -30,11 +30,6 @@ from pipelines.oeft.degradations import area_to
 
 # The warp compared at the prior's own size, as before a small one was found better.
 AT_FULL_SIZE = {"compare_size": None, "lambda_perceptual": 0.1, "lambda_structure": 0.0}
-    "compare_size": None,
-    "lambda_perceptual": 0.1,
-    "lambda_structure": 0.0,
-    "hypotheses": [[2, 1], [6, 30]],
-}
 SINGLE, FIXED = (2, 1), (4, 10)  # layer and codes
 COLOR_SIZE = (8, 8)
 
@@ -88,7 +83,8 @@ def refine(pipe, source: Path, exemplar: Path, preset: str, seed: int) -> dict[s
 
     # Hypotheses do not depend on those beside them, so that one run serves several ways.
     own = pipe.config["refine_settings"]["hypotheses"]
-    full, plain, whole = run(hypotheses=[SINGLE, (6, 30)], **AT_FULL_SIZE), run(lambda_structure=0.0), run(hypotheses=[SINGLE, *own])
+    full, plain = run(hypotheses=[SINGLE, (6, 30)], **AT_FULL_SIZE), run(lambda_structure=0.0)
+    whole = run(hypotheses=[SINGLE, *own])
     found = {(each.layer, each.num_codes): each for each in whole.hypotheses[0]}
     several = [found[tuple(pair)] for pair in own]
     pictures = {
