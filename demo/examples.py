@@ -12,6 +12,7 @@ from demo.pictures import for_screen
 from pipelines.images.provenance import read_record
 
 FOLDER = Path(__file__).parent / "examples"
+SINGLE = FOLDER / "single"  # those of the Single-image tab
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Example:
     """One pair with its result.
 
     Attributes:
-        folder: holds source.jpg, exemplar.jpg, result.png with its record, and answers.npz.
+        folder: holds source.jpg, exemplar.jpg, result.png with its record; for the Exemplar tab also answers.npz.
         record: how the result was made.
     """
 
@@ -44,6 +45,6 @@ class Example:
         return Answered(for_screen(result), for_screen(exemplar), result.size, exemplar.size, lookup)
 
 
-def read_examples() -> list[Example]:
-    """Read all examples, in the order of their folders' names."""
-    return [Example.read(path.parent) for path in sorted(FOLDER.glob("*/result.png"))]
+def read_examples(folder: Path = FOLDER) -> list[Example]:
+    """Read all examples of a tab, in the order of their folders' names."""
+    return [Example.read(path.parent) for path in sorted(folder.glob("*/result.png"))]

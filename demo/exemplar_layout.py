@@ -7,7 +7,7 @@ import gradio as gr
 from demo.examples import Example
 from demo.exemplar_run import REFINE_STEPS
 from demo.upload import upload_image
-from demo.widgets import before_after, code_that_repeats, progress_line
+from demo.widgets import before_after, code_that_repeats, examples_table, progress_line
 from pipelines.hub.registry import Checkpoint
 from pipelines.oeft.settings import PRESETS
 
@@ -41,7 +41,7 @@ class ExemplarLayout:
             with gr.Column(scale=5, min_width=320):
                 self._inputs(first)
                 self._advanced(checkpoints, first)
-                self._examples(examples)
+                self.table = examples_table("examples", examples)
             with gr.Column(scale=7, min_width=320):
                 self._result()
         self.code, self.python, self.command, self.client = code_that_repeats("code")
@@ -113,18 +113,6 @@ class ExemplarLayout:
                 self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed", min_width=120)
                 self.new_seed = gr.Checkbox(False, label="New seed for every run", elem_id="new-seed", min_width=140)
             self.augment = gr.Checkbox(True, label="Online augmentation", elem_id="augment")
-
-    def _examples(self, examples: list[Example]) -> None:
-        self.table = gr.Dataset(
-            label="Examples",
-            components=[gr.Image(visible=False, type="filepath") for _ in range(3)],
-            samples=[example.files for example in examples],
-            headers=["Source", "Exemplar", "Result"],
-            type="index",
-            layout="table",
-            elem_id="examples",
-            elem_classes="examples",
-        )
 
     def _result(self) -> None:
         self.slider = before_after("Source | result", "slider")

@@ -1,9 +1,11 @@
-"""Make the examples of the Exemplar tab again: `python -m demo.make_examples`, a few minutes on a CPU.
+"""Make the examples of the Exemplar and the Single-image tab again: `python -m demo.make_examples`.
 
+Those of the Exemplar tab take a few minutes on a CPU, one of the Single-image tab trains for `--minutes`.
 It needs scikit-image, scikit-learn, matplotlib and gradio, whose own pictures it uses: see `demo/examples/SOURCES.md`.
 """
 
 import argparse
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +18,28 @@ import sklearn
 import torch
 from PIL import Image
 
-from demo.examples import FOLDER
+from demo.examples import FOLDER, SINGLE
 from demo.landscapes import at_dusk, by_day
 from demo.lookup import GridLookup
-from pipelines import OEFTPipeline
+from demo.painting import paint
+from demo.single_run import OVERTIME
+from pipelines import OEFTPipeline, SinCUTPipeline
 from pipelines.hub.devices import pick_device, tune_allocator
-from pipelines.images.formats import read_image
+from pipelines.images.formats import ReadImage, read_image
 from pipelines.images.provenance import make_record, save_png
 from pipelines.oeft.output import OEFTOutput
 from pipelines.oeft.settings import PRESETS
+from pipelines.sincut.output import SinCUTOutput
 
 CELLS = 48  # a click on an example is answered to 1/48 of its side
 AREA = 400**2  # pixels of an example's picture, at most
+QUALITY = 92  # of an example's JPEGs,
+QUALITY_SINGLE = 85  # of those that have much detail
 SEED = 0
+PARTS = ("source.jpg", "exemplar.jpg")
 
 Maker = Callable[[], Image.Image]
+Makers = tuple[Maker, Maker]
 
 
 def package_picture(package, path: str, box: tuple[int, int, int, int] | None = None) -> Maker:
@@ -38,7 +47,7 @@ def package_picture(package, path: str, box: tuple[int, int, int, int] | None = 
     return lambda: Image.open(Path(package.__file__).parent / path).convert("RGB").crop(box)
 
 
-PAIRS: dict[str, tuple[Maker, Maker]] = {
+PAIRS: dict[str, Makers] = {
     "1-pagoda": (
         package_picture(sklearn, "datasets/images/china.jpg", (0, 0, 480, 427)),
         package_picture(gradio, "media_assets/images/tower.jpg", (0, 100, 377, 600)),
@@ -51,40 +60,75 @@ PAIRS: dict[str, tuple[Maker, Maker]] = {
 }
 
 
-def make(pipe: OEFTPipeline, name: str, num_steps: int | None) -> None:
-    """Make one example's files."""
-    folder = FOLDER / name
+SINGLE_PAIRS: dict[str, Makers] = {
+    "1-painting": (PAIRS["1-pagoda"][0], lambda: paint(PAIRS["1-pagoda"][1]())),
+}
+
+
+def store(folder: Path, makers: Makers, quality: int) -> list[ReadImage]:
+    """Write the two pictures of an example; return them as they are read again, under the names of their files."""
     folder.mkdir(parents=True, exist_ok=True)
     pair = []
-    for part, maker in zip(("source", "exemplar"), PAIRS[name], strict=True):
+    for part, maker in zip(PARTS, makers, strict=True):
         picture = maker()
         scale = min(1.0, (AREA / (picture.width * picture.height)) ** 0.5)
         picture = picture.resize(
             (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS
         )
-        picture.save(folder / f"{part}.jpg", quality=92)
-        pair.append(replace(read_image(folder / f"{part}.jpg"), path=Path(f"{part}.jpg")))
+        picture.save(folder / part, quality=quality)
+        pair.append(replace(read_image(folder / part), path=Path(part)))
+    return pair
+
+
+def make(pipe: OEFTPipeline, name: str, num_steps: int | None) -> None:
+    """Make the files of one example of the Exemplar tab."""
+    folder = FOLDER / name
+    pair = store(folder, PAIRS[name], QUALITY)
     preset = pipe.config["preset"]
     arguments = {"preset": preset, "num_steps": PRESETS[preset].num_steps if num_steps is None else num_steps}
     generator = torch.Generator().manual_seed(SEED)
-    files = (str(folder / "source.jpg"), str(folder / "exemplar.jpg"))
-    output = cast(OEFTOutput, pipe(*files, **arguments, generator=generator))
+    output = cast(OEFTOutput, pipe(*(folder / part for part in PARTS), **arguments, generator=generator))
     record = make_record(pipe, inputs={"image": pair[:1], "exemplar": pair[1:]}, arguments=arguments, seed=SEED)
     save_png(cast(Image.Image, output.images[0]), folder / "result.png", record)
     size, exemplar_size = ((image.width, image.height) for image in pair)
     GridLookup.of(output.lookups[0], size, exemplar_size, CELLS).save(folder / "answers.npz")
 
 
+def make_single(pipe: SinCUTPipeline, name: str, minutes: float) -> None:
+    """Make the files of one example of the Single-image tab; its record says how long the training took.
+
+    As in the app it ends a little after its time at the latest, also where the machine has become slower meanwhile.
+    """
+    folder = SINGLE / name
+    pair = store(folder, SINGLE_PAIRS[name], QUALITY_SINGLE)
+    end = time.monotonic() + OVERTIME * 60 * minutes
+    output = pipe(
+        *(folder / part for part in PARTS),
+        minutes=minutes,
+        generator=torch.Generator().manual_seed(SEED),
+        callback_on_step_end=lambda *step: {"stop": time.monotonic() >= end},
+    )
+    output = cast(SinCUTOutput, output)
+    inputs = {"image": pair[:1], "exemplar": pair[1:]}
+    record = make_record(pipe, inputs=inputs, arguments=output.arguments, seed=SEED, notes=output.notes[0])
+    save_png(cast(Image.Image, output.images[0]), folder / "result.png", record)
+
+
 def main() -> None:
     """Make all examples, or those that are named."""
-    parser = argparse.ArgumentParser(description="Make the examples of the Exemplar tab again.")
-    parser.add_argument("names", nargs="*", default=list(PAIRS), help=f"some of {', '.join(PAIRS)}")
-    parser.add_argument("--checkpoint", default="oeft-starter", help="checkpoint id (default: oeft-starter)")
-    parser.add_argument("--num-steps", type=int, help="steps (default: the preset's)")
+    single = {f"{SINGLE.name}/{name}": name for name in SINGLE_PAIRS}
+    names = [*PAIRS, *single]
+    parser = argparse.ArgumentParser(description="Make the examples of the Exemplar and the Single-image tab again.")
+    parser.add_argument("names", nargs="*", default=names, metavar="NAME", help=f"some of {', '.join(names)}")
+    parser.add_argument("--checkpoint", default="oeft-starter", help="of the Exemplar tab's (default: oeft-starter)")
+    parser.add_argument("--num-steps", type=int, help="steps of the Exemplar tab's (default: the preset's)")
+    parser.add_argument("--minutes", type=float, default=20, help="of the Single-image tab's training (default: 20)")
     options = parser.parse_args()
-    pipe = OEFTPipeline.from_pretrained(options.checkpoint).to(pick_device())
     for name in options.names:
-        make(pipe, name, options.num_steps)
+        if name in single:
+            make_single(SinCUTPipeline.from_pretrained("sincut").to(pick_device()), single[name], options.minutes)
+        else:
+            make(OEFTPipeline.from_pretrained(options.checkpoint).to(pick_device()), name, options.num_steps)
         print(f"{name} is made")
 
 

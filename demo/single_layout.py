@@ -2,11 +2,12 @@
 
 import gradio as gr
 
+from demo.examples import Example
 from demo.upload import upload_image
-from demo.widgets import before_after, code_that_repeats, progress_line
+from demo.widgets import before_after, code_that_repeats, examples_table, progress_line
 from pipelines.sincut.settings import BUDGETS, PRESETS
 
-HINT = "Add two pictures and choose how long to train."
+HINT = "Add two pictures, or take the example."
 _PREVIEW = 1  # minute
 _PRESETS = {"cpu": "Small (CPU)", "paper": "Paper"}
 
@@ -23,13 +24,15 @@ class SingleLayout:
     Args:
         max_minutes: the longest budget.
         preset: the settings that are chosen at first.
+        examples: pairs with their results.
     """
 
-    def __init__(self, max_minutes: int, preset: str):
+    def __init__(self, max_minutes: int, preset: str, examples: list[Example]):
         with gr.Row(elem_id="single-tab", elem_classes="tab", equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 self._inputs(max_minutes)
                 self._advanced(preset)
+                self.table = examples_table("single-examples", examples)
             with gr.Column(scale=7, min_width=320):
                 self._result()
         self.code, self.python, self.command, self.client = code_that_repeats("single-code")
@@ -38,6 +41,7 @@ class SingleLayout:
             self.slider, self.progress, self.picture, self.pipeline, self.applying, self.applied,
             self.code, self.python, self.command, self.client, self.seed,
         ]  # fmt: skip
+        self.example_outputs = [*self.outputs, self.source, self.exemplar, self.preset]
 
     def _inputs(self, max_minutes: int) -> None:
         with gr.Row(elem_classes="pair"):

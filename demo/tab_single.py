@@ -9,6 +9,7 @@ import gradio as gr
 from demo.devices import device_manager
 from demo.errors import in_plain_words
 from demo.events import HEAVY, PRIVATE
+from demo.examples import SINGLE, read_examples
 from demo.pictures import Picture, file_name, read_upload
 from demo.runs import Runs
 from demo.seeds import check_seed, new_seed
@@ -19,6 +20,7 @@ from demo.single_layout import HINT, SingleLayout
 from demo.single_result import details, save, summary
 from demo.single_run import CHECKPOINT, Finished, Job, Progress, apply, train
 from demo.single_snippets import snippets_for
+from demo.theme import show_result
 from demo.upload import tell_notes
 from demo.widgets import duration_in_words, progress_line
 from pipelines.images.provenance import save_png
@@ -39,7 +41,8 @@ class SingleTab(SingleLayout):
     def __init__(self, settings: DemoSettings):
         self.settings = settings
         self.trained = SessionPipelines(settings.keep_minutes * 60)
-        super().__init__(settings.max_minutes, _usual_preset())
+        self.examples = read_examples(SINGLE)
+        super().__init__(settings.max_minutes, _usual_preset(), self.examples)
         self.previews = Previews(self.slider)
         stopping = "Stopping; the result so far is on its way."
         self.runs = Runs([self.go], self.stop, self.progress, HINT, stopping)
@@ -60,6 +63,11 @@ class SingleTab(SingleLayout):
             in_plain_words(self._apply), self.another, self.applied, show_progress="full", **HEAVY, **PRIVATE
         )
         self.another.clear(lambda: None, None, self.applied, queue=False, **PRIVATE)
+        self.table.click(
+            in_plain_words(self._example), self.table, self.example_outputs, show_progress="hidden", queue=False,
+            **PRIVATE,
+        )  # fmt: skip
+        self.table.click(None, js=show_result("single-slider"), **PRIVATE)
 
     def _publish(self) -> None:
         """Connect the endpoints for scripts."""
@@ -129,9 +137,24 @@ class SingleTab(SingleLayout):
                 yield self._show_progress(event, pair[0])
             else:
                 with tempfile.TemporaryDirectory() as folder:
-                    yield {**self._show(event, pair[0], *save(event, pipeline, folder), request), self.seed: seed}
+                    png, archive = save(event, pipeline, folder)
+                    slider = as_file(pair[0].shown), as_file(event.image)
+                    shown = self._show(slider, png, event.record, summary(event), request)
+                    yield {**shown, **self._offer(archive), self.seed: seed}
                 text = summary(event)
         yield {self.progress: progress_line(text)}
+
+    def _example(self, index: int, request: gr.Request) -> dict:
+        """Show what was made before; the network that made it was not kept."""
+        example = self.examples[index]
+        source, exemplar, result = example.files
+        text = f"An example, made before. {example.record['notes'][0]}"
+        return {
+            **self._show((source, result), result, example.record, text, request),
+            self.pipeline: gr.DownloadButton(interactive=False),
+            self.applying: gr.Group(visible=False),
+            self.source: source, self.exemplar: exemplar, self.preset: example.record["arguments"]["preset"],
+        }  # fmt: skip
 
     def _apply(self, path: str | None, request: gr.Request) -> Iterator[str]:
         """Translate another picture with what the visitor has just trained."""
@@ -154,19 +177,24 @@ class SingleTab(SingleLayout):
             shown[self.slider] = (as_file(source.shown), self.previews.as_file(picture))
         return shown
 
-    def _show(self, event: Finished, source: Picture, png: str, archive: str, request: gr.Request) -> dict:
-        snippets = snippets_for(event.record, Path(png).stem, request.headers.get("origin") or "http://127.0.0.1:7860")
+    def _show(self, before_after: tuple, png: str, record: dict, text: str, request: gr.Request) -> dict:
+        snippets = snippets_for(record, Path(png).stem, request.headers.get("origin") or "http://127.0.0.1:7860")
         return {
-            self.slider: (as_file(source.shown), as_file(event.image)),
-            self.progress: progress_line(summary(event)),
+            self.slider: before_after,
+            self.progress: progress_line(text),
             self.picture: gr.DownloadButton(value=png, interactive=True),
-            self.pipeline: gr.DownloadButton(value=archive, interactive=True),
-            self.applying: gr.Group(visible=True),
-            self.applied: None,
             self.code: gr.Accordion(visible=True),
             self.python: snippets.python,
             self.command: snippets.command,
             self.client: snippets.client,
+        }
+
+    def _offer(self, archive: str) -> dict:
+        """What can be done with the trained pipeline."""
+        return {
+            self.pipeline: gr.DownloadButton(value=archive, interactive=True),
+            self.applying: gr.Group(visible=True),
+            self.applied: None,
         }
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from demo.examples import Example
+
 
 def progress_line(text: str, share: float | None = None) -> str:
     """One line of text over a thin bar, for a `gr.HTML`.
@@ -48,6 +50,20 @@ def before_after(label: str, elem_id: str) -> gr.ImageSlider:
         format="jpeg",
         interactive=False,
         buttons=["fullscreen"],
+    )
+
+
+def examples_table(elem_id: str, examples: Sequence[Example]) -> gr.Dataset:
+    """Make a table of pairs with their results, one a row; a click gives the number of the row."""
+    return gr.Dataset(
+        label="Examples",
+        components=[gr.Image(visible=False, type="filepath") for _ in range(3)],
+        samples=[example.files for example in examples],
+        headers=["Source", "Exemplar", "Result"],
+        type="index",
+        layout="table",
+        elem_id=elem_id,
+        elem_classes="examples",
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from demo.examples import FOLDER
-from docs.painting import paint
+from demo.painting import paint
 from pipelines import CUTPipeline, DeepI2IPipeline, SinCUTPipeline
 from pipelines.hub.devices import pick_device, tune_allocator
 from pipelines.hub.registry import get_checkpoint

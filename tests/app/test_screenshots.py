@@ -22,7 +22,7 @@ from PIL import Image, ImageChops
 
 import pipelines
 from demo.examples import FOLDER
-from docs.painting import paint
+from demo.painting import paint
 from tests.app.visit import Visit
 
 pytestmark = pytest.mark.browser

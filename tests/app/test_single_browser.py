@@ -9,6 +9,24 @@ from pipelines.images.provenance import read_record
 pytestmark = pytest.mark.browser
 
 
+def test_example_answers_at_once(visit, tmp_path):
+    page = visit.page
+    page.get_by_role("tab", name="Single image").click()
+    page.locator("#single-examples tbody tr").first.click()
+    visit.wait_for_text("#single-progress", r"An example, made before\. Trained for [\d,]+ steps in [\d.]+ minutes\.")
+    for place in ("source", "exemplar", "slider"):
+        page.wait_for_function(f"document.querySelector('#single-{place} img')?.naturalWidth > 0")
+    assert page.locator("#single-slider img").count() == 2
+    assert page.is_disabled("#single-pipeline")
+    assert not page.is_visible("#single-applying")
+    with page.expect_download() as download:
+        page.click("#single-picture")
+    download.value.save_as(tmp_path / "result.png")
+    assert read_record(tmp_path / "result.png")["checkpoint"] == "sincut"
+    page.click("#single-code button")
+    visit.wait_for_text("#single-code-command", '--image "source.jpg" --exemplar "exemplar.jpg"')
+
+
 def test_train_stop_download_and_apply(visit, pictures, tmp_path):
     page = visit.page
     page.get_by_role("tab", name="Single image").click()
@@ -50,4 +68,4 @@ def test_missing_picture_is_asked_for(visit):
     visit.page.click("#single-go")
     visit.wait_for_text("[data-testid=toast-body]", "Add a source picture first.")
     visit.page.wait_for_selector("#single-go:not([disabled])")
-    assert visit.text("#single-progress") == "Add two pictures and choose how long to train."
+    assert visit.text("#single-progress") == "Add two pictures, or take the example."

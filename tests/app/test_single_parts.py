@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from demo.examples import SINGLE, read_examples
 from demo.session_pipelines import MOST, SessionPipelines
 from demo.single_layout import budgets
 from demo.single_result import details, save, summary
 from demo.single_run import Finished, Job, Progress, apply, gpu_seconds, train
 from demo.single_snippets import snippets_for
 from pipelines import SinCUTPipeline
+from pipelines.images.formats import read_image
 from pipelines.images.limits import ImageError
-from pipelines.images.provenance import read_record
+from pipelines.images.provenance import pixel_hash, read_record
 
 
 @pytest.fixture
@@ -167,3 +169,15 @@ def test_store_is_bounded_in_number_and_in_time():
     store.seconds = -1
     trained(store, "new")
     assert not store._kept
+
+
+def test_example_is_here_and_belongs_to_its_pictures():
+    (example,) = read_examples(SINGLE)
+    source, exemplar, result = (read_image(file) for file in example.files)
+    assert [example.record["inputs"][name][0]["sha256"] for name in ("image", "exemplar")] == [
+        pixel_hash(source),
+        pixel_hash(exemplar),
+    ]
+    assert (result.width, result.height) == (source.width, source.height)
+    assert example.record["notes"][0].startswith("Trained for ")
+    assert sum(file.stat().st_size for file in example.folder.iterdir()) < 400_000

@@ -1,4 +1,4 @@
-"""A painting made from a photograph, for the single-image strip: brush strokes along its edges, coarse ones first."""
+"""A painting made from a photograph, as an exemplar: brush strokes along its edges, coarse ones first."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
