@@ -19,7 +19,7 @@ class DeepI2IEncoder(ModelMixin, ConfigMixin):
         resolution: side of the picture: 64 or 128.
         base_channels: as of the discriminator; the paper has 96.
         attention_resolution: as of the discriminator.
-        levels: resolutions of the features that are returned.
+        levels: resolutions of the features that are returned; blocks behind the smallest are left out.
         max_channels: as of the discriminator.
 
     Raises:
@@ -36,11 +36,11 @@ class DeepI2IEncoder(ModelMixin, ConfigMixin):
         max_channels: int | None = None,
     ):
         super().__init__()
-        self.trunk = DiscriminatorTrunk(resolution, base_channels, attention_resolution, max_channels)
-        unknown = [level for level in levels if level not in self.trunk.channels()]
-        if unknown:
-            known = ", ".join(map(str, self.trunk.channels()))
+        whole = DiscriminatorTrunk(resolution, base_channels, attention_resolution, max_channels).channels()
+        if unknown := [level for level in levels if level not in whole]:
+            known = ", ".join(map(str, whole))
             raise ValueError(f"`levels` has {unknown[0]}; at {resolution} pixels there are {known}.")
+        self.trunk = DiscriminatorTrunk(resolution, base_channels, attention_resolution, max_channels, min(levels))
         initialize_orthogonal(self)
 
     def channels(self) -> dict[int, int]:

@@ -11,7 +11,7 @@ from pipelines.deepi2i.adaptor import DeepI2IAdaptor
 from pipelines.deepi2i.class_names import read_class_names
 from pipelines.deepi2i.encoder import DeepI2IEncoder
 from pipelines.deepi2i.training_config import DeepI2IConfig
-from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from pipelines.networks.biggan import BigGANDiscriminator, BigGANGenerator, DiscriminatorTrunk
 from pipelines.training.checkpoint import TrainingError
 from pipelines.training.class_rows import embedding_rows, load_by_rows
 from pipelines.training.pretrained_gan import GAN, load_network, read_gan, read_json
@@ -65,7 +65,7 @@ def begin(config: DeepI2IConfig, pretrained: PretrainedGAN, class_names: Sequenc
         [generator.channels()[level] for level in config.levels],
     )
     if "encoder" in config.transfer:
-        encoder.trunk.load_state_dict((pretrained.encoder or pretrained.discriminator).trunk.state_dict())
+        load_shared((pretrained.encoder or pretrained.discriminator).trunk, encoder.trunk)
     if pretrained.adaptor is not None:
         for level in kept_levels(config, pretrained):
             adaptor.blocks[str(level)].load_state_dict(pretrained.adaptor.blocks[str(level)].state_dict())
@@ -74,6 +74,12 @@ def begin(config: DeepI2IConfig, pretrained: PretrainedGAN, class_names: Sequenc
     if "discriminator" in config.transfer:
         load_by_rows(pretrained.discriminator.state_dict(), discriminator, rows)
     return DeepI2INetworks(encoder, adaptor, generator, discriminator)
+
+
+def load_shared(source: DiscriminatorTrunk, target: DiscriminatorTrunk) -> None:
+    """Load the blocks that both trunks have; an encoder's may lack the last ones, which then stay as they are."""
+    known = target.state_dict()
+    target.load_state_dict({**known, **{name: each for name, each in source.state_dict().items() if name in known}})
 
 
 def kept_levels(config: DeepI2IConfig, pretrained: PretrainedGAN) -> list[int]:
@@ -144,7 +150,7 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
             shape["attention_resolution"],
             shape["max_channels"],
         )
-        discriminator.trunk.load_state_dict(encoder.trunk.state_dict())
+        load_shared(encoder.trunk, discriminator.trunk)
     class_names = read_class_names(content.get("class_names"), generator.config["num_classes"])
     return PretrainedGAN(generator, discriminator, class_names, encoder, adaptor)
 

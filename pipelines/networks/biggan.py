@@ -146,18 +146,28 @@ class DiscriminatorTrunk(nn.Module):
         base_channels: channels are multiples of it.
         attention_resolution: map behind which self-attention comes; 0 for none.
         max_channels: no map has more; None for no limit, as the paper.
+        smallest: resolution behind which nothing is computed any more; blocks behind it are left out.
 
     Raises:
         ValueError: the resolution is another one.
     """
 
-    def __init__(self, resolution: int, base_channels: int, attention_resolution: int, max_channels: int | None):
+    def __init__(
+        self,
+        resolution: int,
+        base_channels: int,
+        attention_resolution: int,
+        max_channels: int | None,
+        smallest: int = START,
+    ):
         super().__init__()
         check_resolution(resolution, DISCRIMINATOR_WIDTHS)
         self.resolution, self.attention_resolution = resolution, attention_resolution
-        self.widths = limited(DISCRIMINATOR_WIDTHS[resolution], base_channels, max_channels)
-        widths = [3, *self.widths]
+        widths = limited(DISCRIMINATOR_WIDTHS[resolution], base_channels, max_channels)
         halvings = (resolution // START).bit_length() - 1
+        # The last block works on the smallest map and does not halve it.
+        self.widths = widths if smallest <= START else widths[: (resolution // smallest).bit_length() - 1]
+        widths = [3, *self.widths]
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(before, after, activate=index > 0, down=index < halvings)
             for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False))
@@ -185,7 +195,8 @@ class DiscriminatorTrunk(nn.Module):
             if self.attention is not None and side == self.attention_resolution:
                 hidden = self.attention(hidden)
             features[side] = hidden
-        features[START] = F.relu(hidden)
+        if START in features:
+            features[START] = F.relu(hidden)
         return features
 
 

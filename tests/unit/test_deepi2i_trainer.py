@@ -143,6 +143,19 @@ def test_a_subset_of_levels():
     assert all(value == value for value in losses.values())
 
 
+def test_an_encoder_ends_with_its_smallest_level():
+    """The blocks behind it are left out, and what is left gives what the whole trunk gives."""
+    source = tiny.pretrained()
+    config = tiny.deepi2i_config(levels=(16, 8), level_weights=(1, 1), reconstruction_weights=(1, 1))
+    encoder = begin(config, source, tiny.NAMES).encoder.eval()
+    trunk = source.discriminator.trunk.eval()
+    assert len(encoder.trunk.blocks) < len(trunk.blocks)
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    features = encoder(image)
+    assert list(features) == [16, 8]
+    assert all(torch.equal(features[level], trunk(image)[level]) for level in features)
+
+
 def test_reconstruction_pulls_a_translation_toward_its_source():
     trainer = tiny.deepi2i_trainer(adaptor_steps=0, lr_generator=2e-3, augmentation=("none",), flip=False)
     strong = dict.fromkeys(tiny.LEVELS, 10.0)
