@@ -123,7 +123,7 @@ def described(hypotheses: tuple[Hypothesis, ...]) -> tuple[dict[str, Any], ...]:
 
 
 def _caption(hypothesis: dict[str, Any]) -> str:
-    """Such as "Layer 6, 20 codes, loss 0.02, score 0.76": what decides, and the distance to the domain."""
+    """Such as "Layer 6, 20 codes, loss 0.02, score 0.76": nearness to the warp, and to the domain."""
     parts = [f"Layer {hypothesis['layer']}, {hypothesis['num_codes']} codes", f"loss {hypothesis['loss']:.3g}"]
     if hypothesis["score"] is not None:
         parts.append(f"score {hypothesis['score']:.3g}")

@@ -124,8 +124,8 @@ class ExemplarLayout:
         self.notes = gr.HTML(elem_id="exemplar-notes", container=False, visible=False)
         with gr.Group(visible=False, elem_id="choosing", elem_classes="more") as self.choosing:
             gr.Markdown(
-                "**Warp and hypotheses.** The lowest loss, nearest to the warp, is taken; the lower a score, the more "
-                "a picture is like those that the GAN knows. Click one to make it the result.",
+                "**Warp and hypotheses.** The lower a score, the more a picture is like those that the GAN knows; the "
+                "lower a loss, the nearer it is to the warp. Click one to make it the result.",
                 elem_classes="ask",
             )
             self.hypotheses = gr.Gallery(
