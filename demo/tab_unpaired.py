@@ -130,7 +130,7 @@ class UnpairedTab(UnpairedLayout):
         yield {
             self.progress: progress_line("Preparing ...", 0),
             self.download: gr.DownloadButton(interactive=False),
-            self.gallery: gr.Gallery([], visible=False),
+            self.gallery: gr.Gallery([], visible="hidden"),
             self.notes: "",
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -145,9 +145,7 @@ class UnpairedTab(UnpairedLayout):
                     yield {self.slider: slider, **self._show_all(results, len(files))}
             stopped = len(results.files) + len(results.failures) < len(files)
             text = results.summary(len(files), stopped)
-            offer = self._offer(results, job.checkpoint, text, len(files) > 1, request)
-            # The gallery once more: a slow page may lose what comes in quick succession.
-            yield {**offer, **self._show_all(results, len(files)), self.notes: results.notes()}
+            yield {**self._offer(results, job.checkpoint, text, len(files) > 1, request), self.notes: results.notes()}
 
     def _example(self, index: int, request: gr.Request) -> dict:
         example = self.examples[index]
@@ -157,7 +155,7 @@ class UnpairedTab(UnpairedLayout):
         return {
             **self._offer(results, example.checkpoint.id, text, False, request),
             self.slider: (as_file(photo), str(example.result)),
-            self.gallery: gr.Gallery([], visible=False),
+            self.gallery: gr.Gallery([], visible="hidden"),
             self.notes: "",
             self.photos: [str(example.image)],
             self.checkpoint: example.checkpoint.id,

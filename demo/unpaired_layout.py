@@ -123,7 +123,7 @@ class UnpairedLayout:
             allow_preview=False,
             interactive=False,
             buttons=[],
-            visible=False,
+            visible="hidden",  # not False: a slow page would lose what arrives before it has made the gallery
         )
         self.notes = gr.HTML(elem_id="notes", container=False)
 

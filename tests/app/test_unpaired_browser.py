@@ -66,6 +66,16 @@ def test_several_photos_with_a_broken_one(visit, page, pictures, tmp_path):
         assert len(archive.namelist()) == 2
 
 
+def test_slow_page_shows_the_gallery_that_it_gets_once(visit, page, pictures):
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    assert not page.is_visible("#results")
+    drop(page, pictures["source"], pictures["broken"])
+    page.click("#unpaired-go")
+    visit.wait_for_text("#unpaired-progress", r"1 of 2 photos in \d+ s")
+    page.wait_for_function("document.querySelectorAll('#results img').length === 1")
+    assert page.is_visible("#results")
+
+
 def test_example_answers_at_once(visit, page, tmp_path):
     page.locator("#unpaired-examples tbody img").first.click()
     visit.wait_for_text("#unpaired-progress", "An example, made before: Day to night", timeout=3_000)
