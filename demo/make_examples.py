@@ -86,8 +86,9 @@ def make(pipe: OEFTPipeline, name: str, num_steps: int | None) -> None:
     pair = store(folder, PAIRS[name], QUALITY)
     preset = pipe.config["preset"]
     arguments = {"preset": preset, "num_steps": PRESETS[preset].num_steps if num_steps is None else num_steps}
+    source, exemplar = (folder / part for part in PARTS)
     generator = torch.Generator().manual_seed(SEED)
-    output = cast(OEFTOutput, pipe(*(folder / part for part in PARTS), **arguments, generator=generator))
+    output = cast(OEFTOutput, pipe(source, exemplar, **arguments, generator=generator))
     record = make_record(pipe, inputs={"image": pair[:1], "exemplar": pair[1:]}, arguments=arguments, seed=SEED)
     save_png(cast(Image.Image, output.images[0]), folder / "result.png", record)
     size, exemplar_size = ((image.width, image.height) for image in pair)
@@ -101,9 +102,11 @@ def make_single(pipe: SinCUTPipeline, name: str, minutes: float) -> None:
     """
     folder = SINGLE / name
     pair = store(folder, SINGLE_PAIRS[name], QUALITY_SINGLE)
+    source, exemplar = (folder / part for part in PARTS)
     end = time.monotonic() + OVERTIME * 60 * minutes
     output = pipe(
-        *(folder / part for part in PARTS),
+        source,
+        exemplar,
         minutes=minutes,
         generator=torch.Generator().manual_seed(SEED),
         callback_on_step_end=lambda *step: {"stop": time.monotonic() >= end},
