@@ -26,7 +26,10 @@ from pipelines import load_pipeline
 from pipelines.hub.allocator import tune_allocator
 from pipelines.images.formats import read_image
 from pipelines.metrics.kid import kid
+from pipelines.oeft.chosen_settings import choose_inversion_settings
 from pipelines.oeft.degradations import area_to
+from pipelines.oeft.priors import prior_of
+from pipelines.oeft.refinement import Refiner
 
 # The warp compared at the prior's own size, as before a small one was found better.
 AT_FULL_SIZE = {"compare_size": None, "lambda_perceptual": 0.1, "lambda_structure": 0.0}
@@ -47,6 +50,7 @@ def main() -> None:
     tune_allocator()
     pipe = load_pipeline(arguments.checkpoint)
     pipe.set_progress_bar_config(disable=True)
+    pipe.backbone.requires_grad_(False), pipe.prior.requires_grad_(False)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     files = sorted(arguments.pictures.iterdir())
     results: dict[str, list[Tensor]] = {}
@@ -70,34 +74,40 @@ def read(path: Path) -> Tensor:
 
 def refine(pipe, source: Path, exemplar: Path, preset: str, seed: int) -> dict[str, Tensor]:
     """The warp of a pair and what every way makes of it, (3, R, R) in [-1, 1] each, by name."""
+    warp = pipe(
+        source,
+        exemplar,
+        preset=preset,
+        refine=False,
+        generator=torch.Generator().manual_seed(seed),
+        output_type="pt",
+    ).warped
 
     def run(**changes):
-        return pipe(
-            source,
-            exemplar,
-            preset=preset,
-            refine_settings={"drop_ratio": 0, **changes},
-            generator=torch.Generator().manual_seed(seed),
-            output_type="pt",
-        )
+        settings = choose_inversion_settings(pipe.config["refine_settings"], None, {"drop_ratio": 0, **changes})
+        refiner = Refiner(prior_of(pipe.prior), pipe.backbone, pipe.domain, settings)
+        refinement = refiner.begin_with_warp(2 * warp - 1, read(source)[None], torch.Generator().manual_seed(seed))
+        while not refinement.done:
+            refinement.step()
+        return refinement.candidates()
 
     # Hypotheses do not depend on those beside them, so that one run serves several ways.
     own = pipe.config["refine_settings"]["hypotheses"]
     full, plain = run(hypotheses=[SINGLE, (6, 30)], **AT_FULL_SIZE), run(lambda_structure=0.0)
     whole = run(hypotheses=[SINGLE, *own])
-    found = {(each.layer, each.num_codes): each for each in whole.hypotheses[0]}
+    found = {(each.layer, each.num_codes): each for each in whole}
     several = [found[tuple(pair)] for pair in own]
     pictures = {
-        "warp": full.warped[0],
-        "full size, single code": full.hypotheses[0][0].image,
-        "full size, 30 codes": full.hypotheses[0][1].image,
-        "small, no structure": min(plain.hypotheses[0], key=lambda each: each.score).image,
-        "single code": found[SINGLE].image,
-        "fixed": found[FIXED].image,
-        "lowest loss": min(several, key=lambda each: each.loss).image,
-        "self-deciding": min(several, key=lambda each: each.score).image,
+        "warp": 2 * warp - 1,
+        "full size, single code": full[0].pixels,
+        "full size, 30 codes": full[1].pixels,
+        "small, no structure": min(plain, key=lambda each: each.score).pixels,
+        "single code": found[SINGLE].pixels,
+        "fixed": found[FIXED].pixels,
+        "lowest loss": min(several, key=lambda each: each.loss).pixels,
+        "self-deciding": min(several, key=lambda each: each.score).pixels,
     }
-    return {name: at_prior(pipe, 2 * picture - 1) for name, picture in pictures.items()}
+    return {name: at_prior(pipe, picture[0]) for name, picture in pictures.items()}
 
 
 def report(pipe, results: dict[str, list[Tensor]], others: Tensor) -> None:

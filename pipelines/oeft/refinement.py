@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.hub.precision import fast_precision
 from pipelines.images.output import to_output
-from pipelines.oeft.degradations import Degradation
+from pipelines.oeft.degradations import Degradation, area_to, reduced_to
 from pipelines.oeft.distance import InversionDistance, StructureDistance
 from pipelines.oeft.domain import DomainStatistics
 from pipelines.oeft.fine_tuning import Backbone
@@ -189,6 +189,20 @@ class Refiner:
     ) -> Refinement:
         """A refinement towards `target`; see `Refinement`."""
         return Refinement(self.prior, self.backbone, self.domain, target, degrade, self.settings, generator, source)
+
+    def begin_with_warp(self, warp: Tensor, source: Tensor, generator: torch.Generator) -> Refinement:
+        """A refinement towards a warp, brought to the size that it is compared at.
+
+        What is larger is reduced by areas, as `down` does in eq. 12; what is smaller is the target as it is.
+
+        Args:
+            warp: (1, 3, H, W) in [-1, 1].
+            source: (1, 3, H, W) in [-1, 1], what the warp has its structure from.
+            generator: source of the first codes.
+        """
+        target = reduced_to(min(self.settings.compare_size or self.resolution, self.resolution), warp)
+        height, width = target.shape[2:]
+        return self.begin(target, area_to((height, width)), generator, source)
 
 
 def as_hypothesis(candidate: Candidate, picture: Tensor, output_type: str) -> Hypothesis:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from pipelines.images.formats import ReadImage, to_output
 from pipelines.images.geometry import enlarge
-from pipelines.oeft.degradations import area_to, at_least, reduced_to
+from pipelines.oeft.degradations import at_least
 from pipelines.oeft.fine_tuning import Backbone, Descriptors, FineTuning
 from pipelines.oeft.inversion_settings import InversionSettings
 from pipelines.oeft.output import CorrespondenceLookup, OEFTOutput
@@ -152,17 +151,9 @@ class OEFTRun:
         return render(descriptors, self.exemplar.pixels[None], size, self.settings.alpha)
 
     def _begin_refinement(self) -> Refinement:
-        """Bring the warp to the size that it is compared at, and hand it over.
-
-        What is larger is reduced by areas, as `down` does in eq. 12; what is smaller is the target as it is.
-        """
         assert self._refiner is not None
         warp = self._warp(self._fine_tuning.descriptors(self.settings.render_grid))
-        side = min(self._refiner.settings.compare_size or math.inf, self._refiner.resolution)
-        target = reduced_to(side, warp)
-        height, width = target.shape[2:]
-        source = self.source.pixels[None].to(target.device)
-        return self._refiner.begin(target, area_to((height, width)), self._generator, source)
+        return self._refiner.begin_with_warp(warp, self.source.pixels[None].to(warp.device), self._generator)
 
     def _decide(self, candidates: list[Candidate]) -> tuple[int | None, tuple[str, ...]]:
         """Which candidate is the result, or None for the warp; and what there is to say about it."""
