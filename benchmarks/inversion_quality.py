@@ -40,6 +40,8 @@ from pipelines.oeft.settings import OEFTSettings
 
 HYPOTHESES = [[layer, codes] for layer in (2, 4, 6) for codes in (1, 10, 30)]
 FIXED = (6, 30)  # mGANprior's default
+# Warps are compared pixel by pixel, whatever suits the checkpoint: these are hardly torn.
+AT_FULL_SIZE = {"compare_size": None, "lambda_perceptual": 0.1, "lambda_structure": 0.0}
 CHANGES = OEFTSettings(color_jitter=0.15, rotation=20.0, scale=0.2, translation=0.1, noise=0.0)
 SCORES = ("score", "loss")  # the Frechet distance to the domain, and eq. 12 itself
 SHOWN = 8  # rows of the sheet
@@ -83,7 +85,7 @@ def refine(pipe, source: Tensor, arguments: argparse.Namespace, seed: int) -> tu
     output = pipe(
         (source + 1) / 2,
         (exemplar + 1) / 2,
-        refine_settings={"hypotheses": HYPOTHESES, "num_steps": arguments.steps, "drop_ratio": 0},
+        refine_settings={**AT_FULL_SIZE, "hypotheses": HYPOTHESES, "num_steps": arguments.steps, "drop_ratio": 0},
         preset=arguments.preset,
         generator=torch.Generator().manual_seed(seed),
         output_type="pt",

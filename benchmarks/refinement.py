@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch import Tensor
 
-from benchmarks.inversion_quality import at_prior, interval, pooled
+from benchmarks.inversion_quality import AT_FULL_SIZE, at_prior, interval, pooled
 from benchmarks.oeft_quality import labeled_row, sheet
 from pipelines import load_pipeline
 from pipelines.hub.allocator import tune_allocator
@@ -31,8 +31,6 @@ from pipelines.oeft.degradations import area_to
 from pipelines.oeft.priors import prior_of
 from pipelines.oeft.refinement import Refiner
 
-# The warp compared at the prior's own size, as before a small one was found better.
-AT_FULL_SIZE = {"compare_size": None, "lambda_perceptual": 0.1, "lambda_structure": 0.0}
 SINGLE, FIXED = (2, 1), (4, 10)  # layer and codes
 COLOR_SIZE = (8, 8)
 
