@@ -18,6 +18,7 @@ from pipelines.hub.strict import read_index
 from pipelines.images.limits import ImageError
 
 LOADING: dict[str, Any] = {"concurrency_id": "own-checkpoint", "concurrency_limit": 1}  # beside the runs of others
+TABS = {"CUTPipeline": "Unpaired", "DeepI2IPipeline": "Many-class"}  # that take checkpoints of visitors
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -116,8 +117,13 @@ def fetch_from_hub(name: str, folder: Path, max_megabytes: int, pipeline: str) -
 def _check_pipeline(own: OwnCheckpoint) -> None:
     """Send the visitor of another pipeline, which this tab does not show, to where it runs."""
     found = read_index(own.folder)["_class_name"]
-    if found != own.pipeline and found in pipelines.__all__:
-        raise CheckpointError(
-            f"{own.name} holds a {found}, not a {own.pipeline}, which this tab takes: in Python and on the command "
-            f"line it can be used, as in `python -m pipelines translate {own.name} --image photo.jpg`."
+    if found == own.pipeline or found not in pipelines.__all__:
+        return
+    if found in TABS:
+        where = f"load it in the {TABS[found]} tab."
+    else:
+        where = (
+            "in Python and on the command line it can be used, as in "
+            f"`python -m pipelines translate {own.name} --image photo.jpg`."
         )
+    raise CheckpointError(f"{own.name} holds a {found}, not a {own.pipeline}, which this tab takes: {where}")

@@ -270,6 +270,14 @@ def test_the_stylegan_variant_is_sent_to_the_command_line(hub, tmp_path, tab):
         fetch_from_hub("someone/cats", tmp_path / "own", 1, tab)
 
 
+def test_a_checkpoint_of_another_tab_is_sent_there(hub, tmp_path):
+    hub.add("someone/zebra", files_of(tiny_cut(), tmp_path / "saved"))
+    with pytest.raises(
+        CheckpointError, match="not a DeepI2IPipeline, which this tab takes: load it in the Unpaired tab"
+    ):
+        fetch_from_hub("someone/zebra", tmp_path / "own", 1, "DeepI2IPipeline")
+
+
 def test_a_checkpoint_that_was_deleted_asks_to_be_loaded_again(job, tmp_path):
     with pytest.raises(CheckpointError, match="latest_net_G.pth is no longer kept here: load it again"):
         list(
