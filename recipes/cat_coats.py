@@ -1,8 +1,9 @@
-"""Sorts aligned cat faces by coat, as classes for `train biggan`: python recipes/cat_coats.py PHOTOS SPLIT OUTPUT
+"""Sort aligned cat faces by coat, as classes for `train biggan`: `python recipes/cat_coats.py PHOTOS SPLIT OUTPUT`.
 
-PHOTOS holds aligned cat faces (AFHQ); SPLIT is the split.json of the run that trained a prior on them. Their colors over a
-grid on the face are clustered by k-means; the clusters, from dark to light, were looked at and named. OUTPUT/train gets the
-photographs that the prior was trained on, OUTPUT/test those that it never saw. A quarter, those between two coats, is left out.
+PHOTOS holds aligned cat faces (AFHQ); SPLIT is the split.json of the run that trained a prior on them. Their colors
+over a grid on the face are clustered by k-means; the clusters, from dark to light, were looked at and named.
+OUTPUT/train gets the photographs that the prior was trained on, OUTPUT/test those that it never saw. A quarter, those
+between two coats, is left out.
 """
 
 import json
@@ -29,7 +30,7 @@ def cluster(points: np.ndarray, count: int, tries: int = 10, rounds: int = 100) 
     """k-means, seed 0, the best of some tries.
 
     Returns:
-        The cluster of each point, from dark to light, and how far it is from its center, as a share of the way to the next.
+        The cluster of each point, from dark to light, and its distance from the center, divided by that from the next.
     """
     random, best, best_cost = np.random.default_rng(0), None, np.inf
     for _ in range(tries):
@@ -37,7 +38,8 @@ def cluster(points: np.ndarray, count: int, tries: int = 10, rounds: int = 100) 
         for _ in range(rounds):
             distances = ((points[:, None] - centers) ** 2).sum(-1)
             nearest = distances.argmin(1)
-            centers = np.stack([points[nearest == k].mean(0) if (nearest == k).any() else centers[k] for k in range(count)])
+            members = [points[nearest == number] for number in range(count)]
+            centers = np.stack([own.mean(0) if len(own) else old for own, old in zip(members, centers, strict=True)])
         if (cost := distances.min(1).sum()) < best_cost:
             rank = centers.reshape(count, -1, 3)[..., 0].mean(1).argsort().argsort()
             first, second = np.sqrt(np.sort(distances, 1)[:, :2].T)
@@ -46,10 +48,14 @@ def cluster(points: np.ndarray, count: int, tries: int = 10, rounds: int = 100) 
 
 
 def main(photos: Path, split: Path, output: Path) -> None:
+    """Copy the photographs into a folder for each coat."""
     files = sorted(photos.iterdir())
     held_out = {Path(name).name for name in json.loads(split.read_text())["held_out"]}
     coats, doubt = cluster(np.stack([face_colors(path) for path in files]), len(COATS))
-    for path, coat in ((path, coat) for path, coat, d in zip(files, coats, doubt) if d <= np.quantile(doubt, 0.75)):
+    most = np.quantile(doubt, 0.75)
+    for path, coat, own_doubt in zip(files, coats, doubt, strict=True):
+        if own_doubt > most:
+            continue
         folder = output / ("test" if path.name in held_out else "train") / f"{COATS[coat]}-cat"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder)
