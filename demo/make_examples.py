@@ -33,8 +33,8 @@ from pipelines.sincut.output import SinCUTOutput
 
 CELLS = 48  # a click on an example is answered to 1/48 of its side
 AREA = 400**2  # pixels of an example's picture, at most
-QUALITY = 92  # of an example's JPEGs,
-QUALITY_SINGLE = 85  # of those that have much detail
+QUALITY = 92  # of the Exemplar tab's JPEGs
+QUALITY_SINGLE = 85  # of the Single-image tab's, which have much detail
 SEED = 0
 PARTS = ("source.jpg", "exemplar.jpg")
 

@@ -40,7 +40,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument("--exemplar", type=Path, metavar="PATH", help="the exemplar, one for all images")
     _add_optimization(parser)
     _add_computation(parser)
-    _add_classes(parser)
+    _add_drawing(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="the same for every image (default: 0)")
     parser.add_argument("--from-png", type=Path, metavar="FILE", help="repeat this PNG, written here before")
     parser.add_argument(
@@ -146,8 +146,8 @@ def _add_computation(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_classes(parser: argparse.ArgumentParser) -> None:
-    """Of pipelines that draw pictures of classes."""
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    """Of pipelines that draw pictures with a GAN: which of them, and how."""
     parser.add_argument(
         "--target-class",
         nargs="+",

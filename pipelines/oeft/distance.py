@@ -11,6 +11,9 @@ from pipelines.losses.perceptual import feature_distance
 from pipelines.oeft.degradations import Degradation
 from pipelines.oeft.features import feature_maps
 
+EPSILON = 1e-5  # of a channel that is the same everywhere
+STRUCTURE_SIZE = 128  # pixels on a side: of smaller pictures the backbone sees too little
+
 
 class InversionDistance:
     """Mean squared difference plus weighted perceptual distance, for every picture of a batch.
@@ -55,10 +58,6 @@ class InversionDistance:
         if self.size is not None:
             images = F.interpolate(images, (self.size, self.size), mode="nearest")
         return feature_maps(self.backbone, images, (self.tap,), self.precision)[self.tap]
-
-
-EPSILON = 1e-5  # of a channel that is the same everywhere
-STRUCTURE_SIZE = 128  # pixels on a side: of smaller pictures the backbone sees too little
 
 
 class StructureDistance:

@@ -72,7 +72,7 @@ class InversionStep:
 
     @property
     def loss(self) -> float:
-        """Of the best of them."""
+        """The lowest of them."""
         return min(self.losses.values())
 
 
