@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from accelerate import Accelerator
 
@@ -19,6 +20,33 @@ def test_ten_steps_equal_five_and_resume_and_five(tmp_path):
     torch.manual_seed(999)
     tiny.run(tiny.gan_trainer(), tmp_path / "parts", 10)
     assert same(newest_state(tmp_path / "whole"), newest_state(tmp_path / "parts"))
+
+
+def test_the_class_embedding_has_a_learning_rate_of_its_own():
+    trainer = tiny.gan_trainer(lr_generator=2e-4, embedding_rate=5.0)
+    others, embedding = trainer.optimizers["generator"].param_groups
+    assert embedding["params"] == [trainer.generator.embedding.weight]
+    assert (others["lr"], embedding["lr"]) == (2e-4, pytest.approx(1e-3))
+    assert len(others["params"]) == len(list(trainer.generator.parameters())) - 1
+    assert len(tiny.gan_trainer().optimizers["generator"].param_groups) == 1
+    before = trainer.generator.embedding.weight.detach().clone()
+    plain = tiny.gan_trainer(lr_generator=2e-4)
+    for each in (trainer, plain):
+        each.step(tiny.batch())
+    ways = [(each.generator.embedding.weight - before).abs().max() for each in (trainer, plain)]
+    assert ways[0] > 3 * ways[1]
+
+
+def test_with_that_rate_too_a_resumed_run_is_a_whole_one(tmp_path):
+    tiny.run(tiny.gan_trainer(embedding_rate=5.0), tmp_path / "whole", 10)
+    tiny.run(tiny.gan_trainer(embedding_rate=5.0), tmp_path / "parts", 5)
+    tiny.run(tiny.gan_trainer(embedding_rate=5.0), tmp_path / "parts", 10)
+    assert same(newest_state(tmp_path / "whole"), newest_state(tmp_path / "parts"))
+
+
+def test_a_rate_of_zero_is_refused():
+    with pytest.raises(ValueError, match="embedding_rate is 0; it must be above 0"):
+        tiny.gan_config(embedding_rate=0.0)
 
 
 def test_it_learns_which_class_is_dark_and_which_is_light():
