@@ -1,7 +1,7 @@
 """Make the four strips of README again: `python -m docs.make_pictures`, all of them or those that are named.
 
 Each shows what a checkpoint of this repository makes of pictures that come inside gradio, or of the app's examples
-(`demo/examples/SOURCES.md`). The single-image strip trains, for `--minutes`; the others take seconds.
+(`demo/examples/SOURCES.md`).
 """
 
 import argparse
@@ -12,16 +12,15 @@ import gradio
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from demo.examples import FOLDER
-from demo.painting import paint
-from pipelines import CUTPipeline, DeepI2IPipeline, SinCUTPipeline
+from demo.examples import FOLDER, SINGLE, Example
+from pipelines import CUTPipeline, DeepI2IPipeline
 from pipelines.hub.devices import pick_device, tune_allocator
 from pipelines.hub.registry import get_checkpoint
 
 WIDTH, GAP, LABEL = 1000, 8, 26  # pixels: of a strip, between its tiles, of the line under a tile
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
-PAGODA = FOLDER / "1-pagoda"
 CHOICE = {
+    "deepi2i-animals": ("tuxedo cat", "ginger cat", "black cat", "white cat", "grey tabby cat", "bicolor cat"),
     "deepi2i-foods": (
         "apple granny smith", "apple golden 1", "apple red 1", "tomato yellow", "tomato maroon 1", "cherry wax black",
     ),
@@ -33,8 +32,8 @@ Tiles = list[tuple[str, Image.Image]]
 
 def exemplar(options: argparse.Namespace) -> Tiles:
     """The app's first example, which `demo.make_examples` computes."""
-    parts = {"Source": "source.jpg", "Exemplar": "exemplar.jpg", "Result: the exemplar's colors": "result.png"}
-    return [(label, Image.open(PAGODA / name)) for label, name in parts.items()]
+    labels = ("Source", "Exemplar", "Result: the exemplar's colors")
+    return list(zip(labels, map(Image.open, Example.read(FOLDER / "1-pagoda").files), strict=True))
 
 
 def unpaired(options: argparse.Namespace) -> Tiles:
@@ -58,13 +57,10 @@ def many_class(options: argparse.Namespace) -> Tiles:
 
 
 def single_image(options: argparse.Namespace) -> Tiles:
-    """A photograph as a painting, learned from the two pictures alone."""
-    pipe = SinCUTPipeline.from_pretrained("sincut").to(pick_device())
-    source = Image.open(PAGODA / "source.jpg")
-    tower = Image.open(PHOTOS / "tower.jpg")
-    painting = paint(tower.resize((2 * tower.width, 2 * tower.height), Image.Resampling.LANCZOS))
-    output = pipe(source, exemplar=painting, minutes=options.minutes, generator=torch.Generator().manual_seed(0))
-    return [("Photo", source), ("Painting", painting), (output.notes[0][0], output.images[0])]
+    """The app's example, a photograph as a painting, which `demo.make_examples` trains on the two pictures alone."""
+    example = Example.read(SINGLE / "1-painting")
+    labels = ("Photo", "Painting", example.record["notes"][0])
+    return list(zip(labels, map(Image.open, example.files), strict=True))
 
 
 STRIPS: dict[str, Callable[[argparse.Namespace], Tiles]] = {
@@ -93,10 +89,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the four strips of README again.")
     parser.add_argument("names", nargs="*", default=list(STRIPS), help=f"some of {', '.join(STRIPS)}")
     parser.add_argument("--unpaired-checkpoint", default="cut-horse2zebra", metavar="ID")
-    parser.add_argument("--many-class-checkpoint", default="deepi2i-foods", metavar="ID")
+    parser.add_argument("--many-class-checkpoint", default="deepi2i-animals", metavar="ID")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="of the many-class strip (default: a choice)")
-    parser.add_argument("--photo", type=Path, default=PHOTOS / "lion.jpg", help="of the many-class strip")
-    parser.add_argument("--minutes", type=float, default=20, help="of the single-image training (default: 20)")
+    parser.add_argument("--photo", type=Path, default=FOLDER / "classes" / "cat.jpg", help="of the many-class strip")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder (default: this one)")
     options = parser.parse_args()
     for name in options.names:

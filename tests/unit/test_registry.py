@@ -158,12 +158,18 @@ def test_pinned_needs_commits_and_hashes(source, files, pinned):
 def test_shipped_registry():
     assert "oeft-starter" in [checkpoint.id for checkpoint in list_checkpoints("exemplar")]
     assert "cut-horse2zebra" in [checkpoint.id for checkpoint in list_checkpoints("unpaired")]
-    assert "deepi2i-foods" in [checkpoint.id for checkpoint in list_checkpoints("many-class")]
+    assert [each.id for each in list_checkpoints("many-class")] == ["deepi2i-animals", "deepi2i-foods"]
     for checkpoint in list_checkpoints():
         if "bundled" in checkpoint.source:
             assert checkpoint.files == () or checkpoint.pinned
         for example in checkpoint.examples:
             assert all((REGISTRY_FILE.parent / path).is_file() for path in example.values())
+
+
+def test_the_weights_of_the_repository_stay_small():
+    sizes = [path.stat().st_size for path in (REGISTRY_FILE.parent / "weights").rglob("*") if path.is_file()]
+    assert max(sizes) < 10_000_000
+    assert sum(sizes) < 30_000_000
 
 
 def test_shipped_registry_is_in_the_form_that_pin_writes():
