@@ -220,9 +220,9 @@ def test_saved_and_loaded_it_gives_the_same_pixels(pipe, tmp_path):
 def test_a_checkpoint_without_a_prior_says_what_is_missing():
     pipe = tiny_oeft()
     for arguments in ({"refine": True}, {"num_refine_steps": 3}, {"refine_settings": {}}):
-        with pytest.raises(ValueError, match="this checkpoint has no prior"):
+        with pytest.raises(ValueError, match="This checkpoint has no prior, which refinement and `invert` need"):
             call(pipe, **arguments)
-    with pytest.raises(ValueError, match="this checkpoint has no prior"):
+    with pytest.raises(ValueError, match="This checkpoint has no prior, which refinement and `invert` need"):
         pipe.invert(picture(), settings=TINY_REFINING)
 
 
