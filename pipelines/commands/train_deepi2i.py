@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from accelerate import Accelerator
 
     from pipelines.deepi2i.trainer import DeepI2ITrainer
-    from pipelines.deepi2i.transfer import begin, describe_adaptor
+    from pipelines.deepi2i.transfer import begin, describe_adaptor, describe_discriminator
     from pipelines.hub.allocator import tune_allocator
     from pipelines.training.class_rows import describe_rows
     from pipelines.training.loop import train
@@ -105,8 +105,9 @@ def run(args: argparse.Namespace) -> int:
         networks = begin(config, pretrained, data.class_names)
     if args.init and accelerator.is_main_process:
         print(describe_rows(pretrained.class_names, data.class_names, pretrained.generator.config["num_classes"]))
-        if note := describe_adaptor(config, pretrained):
-            print(note)
+        for note in (describe_adaptor(config, pretrained), describe_discriminator(config, pretrained)):
+            if note:
+                print(note)
     trainer = DeepI2ITrainer(config, networks, data.train, accelerator, data.held_out)
     finished = train(
         trainer,

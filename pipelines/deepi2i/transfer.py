@@ -24,10 +24,12 @@ class PretrainedGAN(GAN):
     Attributes:
         encoder: of a DeepI2I pipeline that is trained on; None: the discriminator's trunk.
         adaptor: of the same; None: a new one.
+        has_discriminator: False: none was beside the pipeline, and this one has the encoder's blocks alone.
     """
 
     encoder: DeepI2IEncoder | None = None
     adaptor: DeepI2IAdaptor | None = None
+    has_discriminator: bool = True
 
 
 @dataclass
@@ -102,6 +104,17 @@ def describe_adaptor(config: DeepI2IConfig, pretrained: PretrainedGAN) -> str:
     )
 
 
+def describe_discriminator(config: DeepI2IConfig, pretrained: PretrainedGAN) -> str:
+    """One sentence on the discriminator of a pipeline that has none beside it; empty where it has, or it is unused."""
+    if pretrained.encoder is None or pretrained.has_discriminator or "discriminator" not in config.transfer:
+        return ""
+    known, whole = len(pretrained.encoder.trunk.blocks), len(pretrained.discriminator.trunk.blocks)
+    blocks = "its blocks are" if known == whole else f"the first {known} of its {whole} blocks are"
+    return (
+        f"There is no discriminator beside the pipeline: {blocks} the encoder's, and the rest of it begins at random."
+    )
+
+
 def read_level_weights(folder: Path) -> dict[int, float]:
     """The level weights of a DeepI2I pipeline from fine to coarse; empty for a GAN, which has none.
 
@@ -118,8 +131,8 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
 
     Args:
         folder: of `train biggan` or `convert biggan` (generator, discriminator and classes.json), or a DeepI2I
-            pipeline, with or without its discriminator beside it. Without, the discriminator has the encoder's trunk
-            and a new head.
+            pipeline, with or without its discriminator beside it. Without, the discriminator has the encoder's
+            blocks; those behind them and the head are new.
 
     Raises:
         TrainingError: it is neither, or its networks do not fit what they say of themselves.
@@ -152,7 +165,7 @@ def read_pretrained(folder: Path) -> PretrainedGAN:
         )
         load_shared(encoder.trunk, discriminator.trunk)
     class_names = read_class_names(content.get("class_names"), generator.config["num_classes"])
-    return PretrainedGAN(generator, discriminator, class_names, encoder, adaptor)
+    return PretrainedGAN(generator, discriminator, class_names, encoder, adaptor, bool(beside))
 
 
 def _rebuilt(network: Any, **changes: Any) -> Any:

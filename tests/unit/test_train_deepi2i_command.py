@@ -1,6 +1,7 @@
 """`train biggan` and `train deepi2i`, from folders of pictures to a pipeline."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -78,6 +79,15 @@ def test_going_on_from_a_pipeline_keeps_its_levels_weights_and_adaptor(data, pip
     assert "adaptor: levels kept 16, 8, dropped none; levels that begin at random: none" in capsys.readouterr().out
     assert configured(tmp_path / "pipeline") == {"16": 0.3, "8": 0.2}
     assert json.loads((tmp_path / "training.json").read_text())["config"]["levels"] == [16, 8]
+
+
+def test_going_on_from_a_pipeline_without_its_discriminator_says_what_is_random(data, pipeline, tmp_path, capsys):
+    alone = shutil.copytree(pipeline, tmp_path / "alone" / "pipeline")
+    assert train(data, tmp_path / "run", "--init", alone, *SHORT, 1) == 0
+    printed = capsys.readouterr().out
+    assert "no discriminator beside the pipeline: the first 3 of its 5 blocks are the encoder's" in printed
+    assert train(data, tmp_path / "beside", "--init", pipeline, *SHORT, 1) == 0
+    assert "no discriminator" not in capsys.readouterr().out
 
 
 def test_going_on_from_a_pipeline_with_other_levels_or_weights(data, pipeline, tmp_path, capsys):
