@@ -92,26 +92,31 @@ def _resolve(target: str | int, class_names: Sequence[str], class_titles: Sequen
     same = {number for text, number in called if text == wanted}
     if len(same) == 1:
         return same.pop()
+    shown = [_shown(*each) for each in zip(class_names, class_titles or class_names, strict=True)]
     holding = sorted({number for text, number in called if wanted and wanted in text})
     if len(holding) == 1:
         return holding[0]
     if holding:
         raise UnknownClassError(
             f"`target_class` is {target!r}, which is a part of {len(holding)} names: "
-            f"{_listed([class_names[number] for number in holding])}; give more of one."
+            f"{_listed([shown[number] for number in holding])}; give more of one."
         )
     raise UnknownClassError(
-        f"`target_class` is {target!r}, which is no class of this checkpoint; "
-        f"{_closest(wanted, dict(called), class_names)}"
+        f"`target_class` is {target!r}, which is no class of this checkpoint; {_closest(wanted, dict(called), shown)}"
     )
 
 
-def _closest(wanted: str, called: Mapping[str, int], class_names: Sequence[str]) -> str:
+def _shown(name: str, title: str) -> str:
+    """A class for an error: its title, and its name where that is another."""
+    return name if title == name else f"{title} ({name})"
+
+
+def _closest(wanted: str, called: Mapping[str, int], shown: Sequence[str]) -> str:
     """The classes that a text may have meant; some of all, where none is close."""
     close = difflib.get_close_matches(wanted, called, n=3, cutoff=0.5)
     if not close:
-        return f"there are {len(class_names)}: {_listed(class_names)}."
-    meant = dict.fromkeys(class_names[called[text]] for text in close)
+        return f"there are {len(shown)}: {_listed(shown)}."
+    meant = dict.fromkeys(shown[called[text]] for text in close)
     return f"did you mean {' or '.join(meant)}?"
 
 

@@ -72,7 +72,7 @@ def test_interpolation(client, pictures):
     [
         ({"image": "broken"}, r"The photo \(broken.png\) is not an image that can be read"),
         ({"checkpoint": "nothing"}, "There is no checkpoint 'nothing' here; there is many-animals, many-foods"),
-        ({"target_classes": ["zebbra"]}, "did you mean zebra"),
+        ({"target_classes": ["zebbra"]}, r"did you mean plains zebra \(zebra\)"),
         ({"target_classes": []}, "Choose a class first"),
         ({"strength": [1]}, "there are 4 levels: 32, 16, 8, 4"),
     ],

@@ -67,10 +67,13 @@ def test_a_title_comes_before_a_number():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("apple red", "a part of 2 names: f360-apple-red-1, f360-apple-red-2; give more of one"),
-        ("luky number", "no class of this checkpoint; did you mean 7"),
-        ("red bel peper", "did you mean produce-red-bell-pepper[?]$"),
-        ("xxxxxx", "there are 5: f360-apple-red-1, "),
+        (
+            "apple red",
+            "a part of 2 names: apple red 1 \\(f360-apple-red-1\\), apple red 2 \\(f360-apple-red-2\\); give more of one",
+        ),
+        ("luky number", "no class of this checkpoint; did you mean lucky number \\(7\\)[?]"),
+        ("red bel peper", "did you mean red bell pepper \\(produce-red-bell-pepper\\)[?]$"),
+        ("xxxxxx", "there are 5: apple red 1 \\(f360-apple-red-1\\), "),
     ],
 )
 def test_what_is_not_clear_is_said(target, message):
