@@ -68,6 +68,11 @@ class ResNetBackbone(ModelMixin, ConfigMixin):
             hidden = maps[name] = getattr(self, name)(hidden)
         return {tap: maps[tap] for tap in wanted}
 
+    def least_side(self, tap: str) -> int:
+        """Pixels on a side below which a picture has nothing left at this layer; one is enough here."""
+        del tap
+        return 1
+
     @classmethod
     def from_torchvision(cls, path: str | Path, **config) -> Self:
         """The network with weights from a safetensors file of torchvision's (or timm's) layout, without classifier.

@@ -64,6 +64,10 @@ class VGGBackbone(ModelMixin, ConfigMixin):
                 maps[wanted[index]] = hidden
         return maps
 
+    def least_side(self, tap: str) -> int:
+        """Pixels on a side below which a picture has nothing left at this layer."""
+        return 2 ** sum(isinstance(layer, nn.MaxPool2d) for layer in self.features[: self.tap_indices[tap]])
+
     @torch.no_grad()
     def fold_batch_norm(self) -> Self:
         """A new network without batch normalization that computes what this one computes in evaluation mode.

@@ -76,6 +76,12 @@ class Refinement:
         tap = settings.perceptual_tap or backbone.taps[0]
         if tap not in backbone.layers:
             raise ValueError(f"`perceptual_tap` is {tap!r}; the backbone has {', '.join(backbone.layers)}.")
+        side, least = settings.perceptual_size or min(target.shape[2:]), backbone.least_side(tap)
+        if settings.lambda_perceptual and side < least:
+            raise ValueError(
+                f"`lambda_perceptual` compares pictures of {side} pixels on a side (`compare_size`), but {tap!r} "
+                f"(`perceptual_tap`) needs {least}: enlarge them by `perceptual_size`, or set `lambda_perceptual` to 0."
+            )
         precision = fast_precision(target.device)
         distance = InversionDistance(
             backbone,

@@ -76,6 +76,14 @@ def test_the_warp_is_compared_at_the_size_that_the_settings_have(pipe, monkeypat
     torch.testing.assert_close(targets[0], expected, rtol=0, atol=1e-5)
 
 
+def test_pictures_too_small_for_the_perceptual_distance_are_refused(pipe):
+    settings = {**TINY_REFINING, "compare_size": 1, "perceptual_tap": "relu2_1"}
+    with pytest.raises(ValueError, match=r"`lambda_perceptual` compares pictures of 1 .*`compare_size`.* needs 2"):
+        call(pipe, refine_settings=settings)
+    for change in ({"lambda_perceptual": 0}, {"perceptual_size": 16}, {"compare_size": 2}):
+        assert call(pipe, refine_settings={**settings, **change}).hypotheses
+
+
 def test_the_structure_of_the_source_counts_where_it_has_a_weight(pipe):
     single = {"hypotheses": [[2, 3]], "compare_size": 4, "num_steps": 40}
     distance = StructureDistance(
