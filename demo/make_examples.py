@@ -122,12 +122,14 @@ def main() -> None:
     single = {f"{SINGLE.name}/{name}": name for name in SINGLE_PAIRS}
     names = [*PAIRS, *single]
     parser = argparse.ArgumentParser(description="Make the examples of the Exemplar and the Single-image tab again.")
-    parser.add_argument("names", nargs="*", default=names, metavar="NAME", help=f"some of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(names)} (default: all)")
     parser.add_argument("--checkpoint", default="oeft-starter", help="of the Exemplar tab's (default: oeft-starter)")
     parser.add_argument("--num-steps", type=int, help="steps of the Exemplar tab's (default: the preset's)")
     parser.add_argument("--minutes", type=float, default=20, help="of the Single-image tab's training (default: 20)")
     options = parser.parse_args()
-    for name in options.names:
+    if unknown := [name for name in options.names if name not in names]:
+        parser.error(f"there is no example {unknown[0]!r}; there are {', '.join(names)}")
+    for name in options.names or names:
         if name in single:
             make_single(SinCUTPipeline.from_pretrained("sincut").to(pick_device()), single[name], options.minutes)
         else:

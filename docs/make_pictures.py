@@ -87,14 +87,16 @@ def strip(tiles: Tiles) -> Image.Image:
 def main() -> None:
     """Make the strips."""
     parser = argparse.ArgumentParser(description="Make the four strips of README again.")
-    parser.add_argument("names", nargs="*", default=list(STRIPS), help=f"some of {', '.join(STRIPS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(STRIPS)} (default: all)")
     parser.add_argument("--unpaired-checkpoint", default="cut-horse2zebra", metavar="ID")
     parser.add_argument("--many-class-checkpoint", default="deepi2i-animals", metavar="ID")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="of the many-class strip (default: a choice)")
     parser.add_argument("--photo", type=Path, default=FOLDER / "classes" / "cat.jpg", help="of the many-class strip")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder (default: this one)")
     options = parser.parse_args()
-    for name in options.names:
+    if unknown := [name for name in options.names if name not in STRIPS]:
+        parser.error(f"there is no strip {unknown[0]!r}; there are {', '.join(STRIPS)}")
+    for name in options.names or STRIPS:
         strip(STRIPS[name](options)).save(options.output / f"{name}.jpg", quality=88)
         print(f"{name}.jpg is made")
 
