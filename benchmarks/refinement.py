@@ -2,6 +2,7 @@
 
     python benchmarks/refinement.py CHECKPOINT PICTURES --output sheet.png [--count 16]
 
+The checkpoint has a prior with statistics of its domain (`add-prior` measures them), which decide among hypotheses.
 Neighbors in a folder of pictures that the prior has not seen are source and exemplar of a pair. Each is warped, and
 the warp refined in several ways. What the right result is nobody knows; two numbers say what a way gives:
 
@@ -48,9 +49,15 @@ def main() -> None:
     tune_allocator()
     pipe = load_pipeline(arguments.checkpoint)
     pipe.set_progress_bar_config(disable=True)
-    pipe.backbone.requires_grad_(False), pipe.prior.requires_grad_(False)
+    if pipe.prior is None or pipe.domain is None:
+        parser.error(f"{arguments.checkpoint} has no prior with statistics of its domain")
+    pipe.backbone.requires_grad_(False)
+    pipe.prior.requires_grad_(False)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     files = sorted(arguments.pictures.iterdir())
+    needed = 3 * arguments.count + 2  # pairs, as many other pictures, and two at least of the domain
+    if arguments.count < 1 or len(files) < needed:
+        parser.error(f"{arguments.pictures} holds {len(files)} pictures; --count {arguments.count} needs {needed}")
     results: dict[str, list[Tensor]] = {}
     rows = []
     for number, (source, exemplar) in enumerate(zip(files[::2], files[1::2], strict=False)):
@@ -89,12 +96,14 @@ def refine(pipe, source: Path, exemplar: Path, preset: str, seed: int) -> dict[s
             refinement.step()
         return refinement.candidates()
 
-    # Hypotheses do not depend on those beside them, so that one run serves several ways.
-    own = pipe.config["refine_settings"]["hypotheses"]
+    # All hypotheses begin from the same nearest draws (`num_draws` is above 0) and none is dropped, so they do not
+    # depend on those beside them: one run serves several ways.
+    defaults = choose_inversion_settings(pipe.config["refine_settings"], None, None)
+    own = [pair for pair in defaults.hypotheses if pair[0] in prior_of(pipe.prior).layers]
     full, plain = run(hypotheses=[SINGLE, (6, 30)], **AT_FULL_SIZE), run(lambda_structure=0.0)
-    whole = run(hypotheses=[SINGLE, *own])
+    whole = run(hypotheses=list(dict.fromkeys([SINGLE, FIXED, *own])))
     found = {(each.layer, each.num_codes): each for each in whole}
-    several = [found[tuple(pair)] for pair in own]
+    several = [found[pair] for pair in own]
     pictures = {
         "warp": 2 * warp - 1,
         "full size, single code": full[0].pixels,
