@@ -116,14 +116,17 @@ def fetch_from_hub(name: str, folder: Path, max_megabytes: int, pipeline: str) -
 
 def _check_pipeline(own: OwnCheckpoint) -> None:
     """Send the visitor of another pipeline, which this tab does not show, to where it runs."""
-    found = read_index(own.folder)["_class_name"]
+    index = read_index(own.folder)
+    found = index["_class_name"]
     if found == own.pipeline or found not in pipelines.__all__:
         return
     if found in TABS:
         where = f"load it in the {TABS[found]} tab."
     else:
+        is_untrained = found == "SinCUTPipeline" and index.get("generator") in (None, [None, None])
+        exemplar = " --exemplar other.jpg" if found == "OEFTPipeline" or is_untrained else ""
         where = (
             "in Python and on the command line it can be used, as in "
-            f"`python -m pipelines translate {own.name} --image photo.jpg`."
+            f"`python -m pipelines translate {own.name} --image photo.jpg{exemplar}`."
         )
     raise CheckpointError(f"{own.name} holds a {found}, not a {own.pipeline}, which this tab takes: {where}")

@@ -20,7 +20,7 @@ from demo.unpaired_own import convert_file
 from demo.unpaired_result import Results
 from demo.unpaired_run import Begun, Failed, Job, Translated, gpu_seconds, translate
 from demo.unpaired_snippets import snippets_for
-from pipelines import CUTPipeline, list_checkpoints
+from pipelines import CUTPipeline, SinCUTPipeline, list_checkpoints
 from pipelines.conversion.report import ConversionError
 from pipelines.hub.errors import CheckpointError
 from pipelines.hub.snapshot import measure_snapshot
@@ -255,6 +255,10 @@ def test_a_pipeline_of_another_method_is_named_without_a_path(hub, tmp_path):
     with pytest.raises(CheckpointError, match="someone/oeft holds a OEFTPipeline, not a CUTPipeline") as caught:
         fetch_from_hub("someone/oeft", tmp_path / "own", 1, "CUTPipeline")
     assert str(tmp_path) not in str(caught.value)
+    assert "`python -m pipelines translate someone/oeft --image photo.jpg --exemplar other.jpg`" in str(caught.value)
+    hub.add("someone/pair", files_of(SinCUTPipeline(), tmp_path / "untrained"))
+    with pytest.raises(CheckpointError, match=r"translate someone/pair --image photo.jpg --exemplar other.jpg`"):
+        fetch_from_hub("someone/pair", tmp_path / "pair", 1, "CUTPipeline")
     hub.add("someone/new", files_of(tiny_cut(), tmp_path / "saved") | {"model_index.json": b'{"_class_name": "New"}'})
     with pytest.raises(CheckpointError, match="someone/new holds a New, not a CUTPipeline: use the class it names"):
         fetch_from_hub("someone/new", tmp_path / "new", 1, "CUTPipeline")
