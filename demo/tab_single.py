@@ -154,6 +154,7 @@ class SingleTab(SingleLayout):
             self.pipeline: gr.DownloadButton(interactive=False),
             self.applying: gr.Group(visible=False),
             self.source: source, self.exemplar: exemplar, self.preset: example.record["arguments"]["preset"],
+            self.seed: example.record["seed"],
         }  # fmt: skip
 
     def _apply(self, path: str | None, request: gr.Request) -> Iterator[str]:

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.browser
 def test_example_answers_at_once(visit, tmp_path):
     page = visit.page
     page.get_by_role("tab", name="Single image").click()
+    page.click("#single-advanced button")
+    visit.set_number("#single-seed input", "11")
     page.locator("#single-examples tbody tr").first.click()
     visit.wait_for_text("#single-progress", r"An example, made before\. Trained for [\d,]+ steps in [\d.]+ minutes\.")
     for place in ("source", "exemplar", "slider"):
@@ -22,7 +24,9 @@ def test_example_answers_at_once(visit, tmp_path):
     with page.expect_download() as download:
         page.click("#single-picture")
     download.value.save_as(tmp_path / "result.png")
-    assert read_record(tmp_path / "result.png")["checkpoint"] == "sincut"
+    record = read_record(tmp_path / "result.png")
+    assert record["checkpoint"] == "sincut"
+    assert page.input_value("#single-seed input") == str(record["seed"])
     page.click("#single-code button")
     visit.wait_for_text("#single-code-command", '--image "source.jpg" --exemplar "exemplar.jpg"')
 
