@@ -69,7 +69,7 @@ def test_a_title_comes_before_a_number():
     [
         (
             "apple red",
-            "a part of 2 names: apple red 1 \\(f360-apple-red-1\\), apple red 2 \\(f360-apple-red-2\\); give more of one",
+            r"2 names: apple red 1 \(f360-apple-red-1\), apple red 2 \(f360-apple-red-2\); give more of one",
         ),
         ("luky number", "no class of this checkpoint; did you mean lucky number \\(7\\)[?]"),
         ("red bel peper", "did you mean red bell pepper \\(produce-red-bell-pepper\\)[?]$"),
