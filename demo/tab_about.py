@@ -14,7 +14,7 @@ INTRODUCTION = """
 Two copies of a small network look at the source and at the exemplar, and are fine-tuned on this one pair until places
 of the one find their counterparts in the other. Then the exemplar's colors move to the source's places. Where the
 checkpoint has a GAN of one kind of picture, it is searched in several ways for a picture with the warp's colors and
-the source's shapes, and the one that is most like its kind becomes the result. It is the correspondence fine-tuning
+the source's shapes, and the one that comes nearest to both becomes the result. It is the correspondence fine-tuning
 and multiple GAN inversion of *Online Exemplar Fine-Tuning for Image-to-Image Translation* (Kang et al., 2020).
 
 ### Unpaired

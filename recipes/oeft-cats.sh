@@ -5,8 +5,7 @@
 # decoder of an autoencoder; then the GAN; then the statistics of the photographs' features. Seed 0. Run it again to go on
 # after a break: it resumes exactly. The weights that ship were stopped by hand at the steps that their card names.
 set -eu
-REFINE='{"hypotheses": [[2, 10], [4, 5], [4, 10]], "compare_size": 8, "lambda_perceptual": 0, "lambda_structure": 0.1,
-    "decide": "frechet"}'
+REFINE='{"hypotheses": [[2, 10], [4, 5], [4, 10]], "compare_size": 8, "lambda_perceptual": 0, "lambda_structure": 0.1}'
 START=runs/cats-autoencoder GAN=runs/cats OUT=runs/oeft-cats
 
 python -m pipelines train autoencoder --data "$1" --output "$START" --steps 2400 --base-channels 20 --max-channels 160 \
