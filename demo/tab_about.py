@@ -22,8 +22,8 @@ A network that was trained on two piles of photographs, without pairs, redraws a
 CUT of *Contrastive Learning for Unpaired Image-to-Image Translation* (Park et al., 2020), or FastCUT or CycleGAN.
 
 ### Many-class
-One network redraws a photo as any of many kinds of animals or dishes: what the photo's encoder finds at four levels is
-added to the maps of a generator that knows the classes. It is DeepI2I of *DeepI2I: Enabling Deep Hierarchical
+One network redraws a photo as any of many kinds of animals or dishes: what the photo's encoder finds at several levels
+is added to the maps of a generator that knows the classes. It is DeepI2I of *DeepI2I: Enabling Deep Hierarchical
 Image-to-Image Translation by Transferring from GANs* (Wang et al., 2020).
 
 ### Single image

@@ -3,8 +3,6 @@
 The screenshots go into a temporary folder. Those of README are made again by
 
     TRANSLATION_HUB_SCREENSHOTS=docs python -m pytest tests/app/test_screenshots.py
-
-which trains in the Single-image tab for five minutes; otherwise it trains for a few steps.
 """
 
 import io
@@ -36,7 +34,7 @@ ALL_LOADED = """() => [...document.images].every(image => {
   const isSeen = document.elementsFromPoint(x + width / 2, y + height / 2).includes(image);
   return !isSeen || (image.complete && image.naturalWidth > 0);
 })"""
-FOR_README = os.environ.get("TRANSLATION_HUB_SCREENSHOTS")
+FOLDER_OF_README = os.environ.get("TRANSLATION_HUB_SCREENSHOTS")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +75,7 @@ def visit(browser, real_app_url):
 @pytest.fixture
 def take(visit, tmp_path):
     """Save a screenshot that ends below the lowest of the given elements; nothing is half-loaded or complains."""
-    folder = Path(FOR_README or tmp_path)
+    folder = Path(FOLDER_OF_README or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     page = visit.page
 
@@ -143,7 +141,7 @@ def test_unpaired(visit, take):
 def test_many_class(visit, take):
     page = visit.page
     page.get_by_role("tab", name="Many-class").click()
-    visit.upload("classes-photo", PHOTOS / "lion.jpg")
+    visit.upload("classes-photo", FOLDER / "classes" / "cat.jpg")
     page.click("#all-classes")
     visit.wait_for_text("#classes-progress", r"\d+ pictures in .+ · seed 0", timeout=60_000)
     assert len(pictures_in(visit, "#class-results")) > 10
@@ -156,20 +154,23 @@ def test_single_image(visit, take, tmp_path):
     paint(Image.open(PHOTOS / "tower.jpg")).save(tmp_path / "painting.png")
     visit.upload("single-source", FOLDER / "1-pagoda" / "source.jpg")
     visit.upload("single-exemplar", tmp_path / "painting.png")
-    if not FOR_README:
-        page.click("#single-advanced button")
-        visit.set_number("#single-num-steps input", "3")
-        page.click("#single-advanced button")
+    page.click("#single-advanced button")
+    visit.set_number("#single-num-steps input", "3")
+    page.click("#single-advanced button")
     page.click("#single-go")
-    visit.wait_for_text("#single-progress", r"(Preview|Result): .+ · seed 0", timeout=500_000)
+    visit.wait_for_text("#single-progress", r"Preview: .+ · seed 0", timeout=500_000)
     page.wait_for_selector("#single-go:not([disabled])")
     assert_slider_compares(visit, "single-slider")
-    take("single-image-tab", "#single-applying", "#single-advanced")
+    page.locator("#single-examples tbody tr").first.click()  # shows more than three steps do
+    visit.wait_for_text("#single-progress", "An example, made before")
+    assert_slider_compares(visit, "single-slider")
+    take("single-image-tab", "#single-progress", "#single-examples")
 
 
 def test_about(visit, take):
     visit.page.get_by_role("tab", name="About").click()
     visit.wait_for_text("#devices", "backbone")
+    visit.wait_for_text("#checkpoints", pipelines.list_checkpoints()[-1].title)  # the tables come one after the other
     table = visit.text("#checkpoints")
-    assert all(entry.title in table for entry in pipelines.list_checkpoints())
+    assert [entry.title for entry in pipelines.list_checkpoints() if entry.title not in table] == []
     take("about-tab", "#devices")
