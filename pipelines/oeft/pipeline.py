@@ -293,8 +293,8 @@ class OEFTPipeline(TranslationPipeline):
         """
         if self.prior is None:
             raise ValueError(
-                "This checkpoint has no prior, which refinement and `invert` need: `python -m pipelines add-prior` gives "
-                "it one."
+                "This checkpoint has no prior, which refinement and `invert` need: `python -m pipelines add-prior` "
+                "gives it one."
             )
         chosen = choose_inversion_settings(defaults, num_steps, settings)
         device = self.backbone.device

@@ -80,7 +80,8 @@ class Refinement:
         if settings.lambda_perceptual and side < least:
             raise ValueError(
                 f"`lambda_perceptual` compares pictures of {side} pixels on a side (`compare_size`), but {tap!r} "
-                f"(`perceptual_tap`) needs {least}: enlarge them by `perceptual_size`, or set `lambda_perceptual` to 0."
+                f"(`perceptual_tap`) needs {least}: enlarge them by `perceptual_size`, or set `lambda_perceptual` to "
+                "0."
             )
         precision = fast_precision(target.device)
         distance = InversionDistance(
