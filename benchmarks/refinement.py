@@ -108,11 +108,11 @@ def refine(pipe, source: Path, exemplar: Path, preset: str, seed: int) -> dict[s
         "warp": 2 * warp - 1,
         "full size, single code": full[0].pixels,
         "full size, 30 codes": full[1].pixels,
-        "small, no structure": min(plain, key=lambda each: each.score).pixels,
+        "no structure, Frechet": min(plain, key=lambda each: each.score).pixels,
         "single code": found[SINGLE].pixels,
         "fixed": found[FIXED].pixels,
         "lowest loss": min(several, key=lambda each: each.loss).pixels,
-        "self-deciding": min(several, key=lambda each: each.score).pixels,
+        "Frechet decides": min(several, key=lambda each: each.score).pixels,
     }
     return {name: at_prior(pipe, picture[0]) for name, picture in pictures.items()}
 

@@ -9,7 +9,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from pipelines.deepi2i.level_factors import LEVELS
-from pipelines.networks.biggan import DiscriminatorTrunk, initialize_orthogonal
+from pipelines.networks.biggan import DiscriminatorTrunk, initialize_orthogonal, trunk_resolutions
 
 
 class DeepI2IEncoder(ModelMixin, ConfigMixin):
@@ -36,10 +36,11 @@ class DeepI2IEncoder(ModelMixin, ConfigMixin):
         max_channels: int | None = None,
     ):
         super().__init__()
-        whole = DiscriminatorTrunk(resolution, base_channels, attention_resolution, max_channels).channels()
-        if unknown := [level for level in levels if level not in whole]:
-            known = ", ".join(map(str, whole))
-            raise ValueError(f"`levels` has {unknown[0]}; at {resolution} pixels there are {known}.")
+        known = dict.fromkeys(trunk_resolutions(resolution))
+        if unknown := [level for level in levels if level not in known]:
+            raise ValueError(
+                f"`levels` has {unknown[0]}; at {resolution} pixels there are {', '.join(map(str, known))}."
+            )
         self.trunk = DiscriminatorTrunk(resolution, base_channels, attention_resolution, max_channels, min(levels))
         initialize_orthogonal(self)
 

@@ -138,6 +138,16 @@ class BigGANGenerator(ModelMixin, ConfigMixin):
         return torch.tanh(self.head(F.relu(self.head_norm(hidden))))
 
 
+def trunk_resolutions(resolution: int) -> list[int]:
+    """Side of the map behind each block of a discriminator's trunk; the last two are the same.
+
+    Raises:
+        ValueError: there is no trunk for pictures of that side.
+    """
+    check_resolution(resolution, DISCRIMINATOR_WIDTHS)
+    return [max(resolution >> step, START) for step in range(1, len(DISCRIMINATOR_WIDTHS[resolution]) + 1)]
+
+
 class DiscriminatorTrunk(nn.Module):
     """The discriminator's blocks, read out at every resolution from half the picture's down to 4 pixels.
 
@@ -176,7 +186,7 @@ class DiscriminatorTrunk(nn.Module):
 
     def channels(self) -> dict[int, int]:
         """Channels of the features at every resolution that `forward` returns."""
-        return {max(self.resolution >> step, START): width for step, width in enumerate(self.widths, start=1)}
+        return dict(zip(trunk_resolutions(self.resolution), self.widths, strict=False))
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Features of a picture.

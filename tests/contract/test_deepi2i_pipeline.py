@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from pipelines.images.geometry import resize
 from pipelines.images.limits import ImageError
 from pipelines.images.provenance import read_record
 from pipelines.networks.biggan import BigGANGenerator
+from tests.contract.shared import assert_changed_weights_count, assert_threads_do_not_disturb
 from tests.tiny import TINY_CLASSES, picture, seeded, tiny_deepi2i
 
 COMPONENTS = ("encoder", "adaptor", "generator")
@@ -192,35 +192,12 @@ def test_threads_do_not_disturb_each_other():
     def one(pipe, index, **kwargs):
         return call(pipe, "all", pictures[index], seed=index, precision=precisions[index], **kwargs).images
 
-    alone = [one(tiny_deepi2i(), index) for index in range(2)]
-    pipe, together = tiny_deepi2i(), [None, None]
-    meet = threading.Barrier(2, timeout=60)
-
-    def wait(*_):
-        meet.wait()
-
-    def work(index):
-        wait()
-        together[index] = one(pipe, index, callback_on_step_end=wait)
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(torch.equal(got, wanted) for got, wanted in zip(together, alone, strict=True))
+    assert_threads_do_not_disturb(tiny_deepi2i, one)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_changed_weights_count_at_once(component):
-    pipe, other = tiny_deepi2i(), tiny_deepi2i(seed=1)
-    before = call(pipe).images
-    getattr(pipe, component).load_state_dict(getattr(other, component).state_dict())
-    changed = call(pipe).images
-    assert not torch.equal(changed, before)
-    fresh = tiny_deepi2i()
-    setattr(fresh, component, getattr(other, component))
-    assert torch.equal(call(fresh).images, changed)
+    assert_changed_weights_count(tiny_deepi2i, call, component)
 
 
 def test_statistics_that_changed_count_at_once():
